@@ -1,0 +1,204 @@
+"""Events: the value that every verb takes, a connection, a canonical relation and facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+
+from esbench.errors import QueryError, UnknownStream, nearest
+from esbench.event import CANONICAL, At, Event
+from esbench.facts import Facts
+
+__all__ = ["Events", "frame", "translated"]
+
+#: Folding order: version, then position, stream by stream.
+ORDER = "stream_key, version, position"
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn an error of DuckDB about a query into a QueryError; what it says first is kept."""
+    try:
+        yield
+    except (duckdb.InterruptException, duckdb.IOException, duckdb.OutOfMemoryException):
+        raise
+    except duckdb.Error as error:
+        raise QueryError(str(error)) from error
+
+
+def frame(table: pa.Table | None) -> pd.DataFrame:
+    """A DataFrame in which integers and decimals stay exact.
+
+    >>> import decimal
+    >>> frame(pa.table({"n": pa.array([1, None]), "d": [decimal.Decimal("1.10"), None]})).dtypes.astype(str).to_dict()
+    {'n': 'Int64', 'd': 'decimal128(3, 2)[pyarrow]'}
+    """
+    assert table is not None
+    return pd.DataFrame(
+        {name: _series(column) for name, column in zip(table.column_names, table.columns, strict=True)},
+        index=pd.RangeIndex(table.num_rows),
+    )
+
+
+def _series(column: pa.ChunkedArray[Any]) -> pd.Series[Any]:
+    """A column for a frame; Arrow-backed where pandas would make a float or an object of it."""
+    kind = column.type
+    if pa.types.is_integer(kind) and column.null_count:
+        return pd.Series(column.to_pandas(types_mapper=lambda _: pd.Int64Dtype()))
+    if pa.types.is_decimal(kind) or pa.types.is_nested(kind):
+        return pd.Series(column.to_pandas(types_mapper=pd.ArrowDtype))
+    if pa.types.is_boolean(kind) and column.null_count:
+        return pd.Series(column.to_pandas(types_mapper=lambda _: pd.BooleanDtype()))
+    return pd.Series(column.to_pandas())
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """A connection, a query for the canonical columns (and ``stream_key``), and facts.
+
+    A stored log, a slice of one, and everything derived from it are Events. ``streams`` is a query for
+    ``(stream_key, stream_id)``. ``ordered``: rows come in folding order by themselves.
+    Reading opens a cursor of its own each time, so Events may be used from several threads.
+    """
+
+    con: duckdb.DuckDBPyConnection
+    query: str
+    facts: Facts = field(default_factory=Facts)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    streams: str | None = None
+    ordered: bool = False
+
+    def arrow(self, text: str, **parameters: Any) -> pa.Table:
+        """The result of SQL over ``events``, as an Arrow table; ``$name`` in it is bound to ``name=``."""
+        with self._cursor() as cursor, translated():
+            table: pa.Table = cursor.sql(self._with(text), params={**self.parameters, **parameters}).to_arrow_table()
+            return table
+
+    def df(self, text: str, **parameters: Any) -> pd.DataFrame:
+        """The result of SQL over ``events``, as a DataFrame that keeps integers and decimals exact."""
+        return frame(self.arrow(text, **parameters))
+
+    def rows(self, text: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        """The result of SQL over ``events``, as tuples. Times come as DuckDB gives them; ask for ``epoch_us``."""
+        with self._cursor() as cursor, translated():
+            return cursor.execute(self._with(text), {**self.parameters, **parameters}).fetchall()
+
+    def relation(self, text: str = "select * exclude (stream_key) from events") -> duckdb.DuckDBPyRelation:
+        """A DuckDB relation over ``events``; executed again at every read."""
+        with translated():
+            return self.con.cursor().sql(self._with(text), params=dict(self.parameters))
+
+    def batches(
+        self,
+        columns: Sequence[str],
+        *,
+        where: str = "true",
+        rows: int = 50_000,
+        **parameters: Any,
+    ) -> Iterator[pa.RecordBatch]:
+        """Arrow batches in folding order. ``columns`` and ``where`` are SQL."""
+        order = "" if self.ordered else f" order by {ORDER}"
+        text = f"select {', '.join(columns)} from events where {where}{order}"
+        with self._cursor() as cursor, translated():
+            reader = cursor.sql(self._with(text), params={**self.parameters, **parameters}).to_arrow_reader(rows)
+            yield from reader
+
+    def __iter__(self) -> Iterator[Event]:
+        """Every event, in folding order."""
+        for batch in self.batches(list(CANONICAL)):
+            yield from map(_event, *(column.to_pylist() for column in batch.columns))
+
+    def where(self, condition: str, **parameters: Any) -> Events:
+        """The events that meet a condition in SQL; ``$name`` in it is bound to ``name=``."""
+        return replace(
+            self,
+            query=f"select * from ({self.query}) where {condition}",
+            parameters={**self.parameters, **parameters},
+        )
+
+    def at(self, at: At) -> Events:
+        """The events up to a coordinate, inclusive."""
+        name = f"_at{len(self.parameters)}"
+        if at.version is not None:
+            return self.where(f"version <= ${name}", **{name: at.version})
+        if at.as_of is not None:
+            # Bound as text, because a bound datetime goes through the session's time zone.
+            return self.where(f"recorded_at <= ${name}::timestamptz", **{name: at.as_of.isoformat()})
+        if at.position is not None:
+            return self.where(f"position <= ${name}", **{name: at.position})
+        return self
+
+    def stream(self, stream_id: str) -> Events:
+        """The events of one stream.
+
+        Raises UnknownStream, with the nearest names, when the log has none of that id.
+        """
+        name = f"_stream{len(self.parameters)}"
+        found = self._streams("select stream_key from streams where stream_id = $wanted", wanted=stream_id)
+        if not found:
+            some = self._streams(
+                "select stream_id from streams order by levenshtein(left(stream_id, 200), left($wanted, 200)) limit 20",
+                wanted=stream_id,
+            )
+            raise UnknownStream(f'no stream "{stream_id}".{nearest(stream_id, [row[0] for row in some])}')
+        return self.where(f"stream_key = ${name}", **{name: found[0][0]})
+
+    def _streams(self, text: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        """Rows of SQL over ``streams (stream_key, stream_id)``."""
+        if self.streams is None:
+            return self.rows(
+                f"with streams as (select distinct stream_key, stream_id from events) {text}", **parameters
+            )
+        with self._cursor() as cursor, translated():
+            return cursor.execute(f"with streams as ({self.streams}) {text}", parameters).fetchall()
+
+    def _with(self, text: str) -> str:
+        inner = text.lstrip()
+        head = f"with events as ({self.query})"
+        if inner[:4].lower() == "with" and inner[4:5].isspace():
+            return f"{head}, {inner[5:]}"
+        return f"{head} {inner}"
+
+    @contextmanager
+    def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        cursor = self.con.cursor()
+        try:
+            yield cursor
+        finally:
+            cursor.close()
+
+
+def _event(
+    position: int,
+    stream_id: str,
+    stream_type: str | None,
+    version: int,
+    event_id: str | None,
+    event_type: str,
+    schema_version: int | None,
+    recorded_at: Any,
+    occurred_at: Any,
+    source_position: str | None,
+    data: str | None,
+    metadata: str | None,
+) -> Event:
+    return Event(
+        position,
+        stream_id,
+        version,
+        event_type,
+        data,
+        metadata,
+        stream_type,
+        event_id,
+        schema_version,
+        recorded_at,
+        occurred_at,
+        source_position,
+    )
