@@ -165,8 +165,7 @@ def _find(source: str) -> _Repository:
             raise SourceError(f"{source}: there is no directory {whole}")
         ref = whole[len(place) + 1 :]
 
-    directory = Path(place).expanduser()
-    environment = _environment()
+    directory, environment = Path(place).expanduser(), _environment()
 
     def ask(*arguments: str) -> bytes | None:
         command = [git, "-C", str(directory), *arguments]
@@ -190,7 +189,7 @@ def _find(source: str) -> _Repository:
         raise SourceError(f"{source}: {ref} names no commit.{way_out}")
     shallow = ask_path("shallow")
     grafts = shallow.read_bytes() if shallow.is_file() else b""
-    return _Repository(source=source, git=git, tip=tip.decode(), objects=objects, shallow=grafts)
+    return _Repository(source, git, tip.decode(), objects, grafts)
 
 
 def _environment(**more: str) -> dict[str, str]:
