@@ -1,0 +1,140 @@
+"""Checks: what is wrong with a log, and with what aggregates make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from esbench import payload
+from esbench.aggregate import Aggregate
+from esbench.checks import meaning, structure
+from esbench.checks.check import Check
+from esbench.checks.reader import reading
+from esbench.checks.report import Report
+from esbench.checks.telling import tell
+from esbench.errors import EsbenchError, nearest
+from esbench.events import Events
+from esbench.facts import MEANINGS, Facts
+
+__all__ = ["CHECKS", "Check", "Report", "UnknownCheck", "check", "describe"]
+
+#: Every check by its name.
+CHECKS: Mapping[str, Check] = {each.name: each for each in (*structure.CHECKS, *meaning.CHECKS)}
+
+
+class UnknownCheck(EsbenchError, KeyError):
+    """No check of that name."""
+
+
+def describe() -> pd.DataFrame:
+    """One row a check: what it finds, how severe that is, and what a log must have for it.
+
+    >>> describe().set_index("check").loc["version-fork", "needs"]
+    'versions'
+    """
+    return pd.DataFrame(
+        {
+            "check": each.name,
+            "kind": each.kind,
+            "severity": ", ".join(each.severities),
+            "explanation": each.explanation,
+            "needs": ", ".join(each.needs),
+        }
+        for each in CHECKS.values()
+    )
+
+
+def check(
+    events: Events,
+    aggregates: Iterable[Aggregate] = (),
+    *,
+    only: Iterable[str] | None = None,
+    skip: Iterable[str] | None = None,
+    rejects: pd.DataFrame | None = None,
+    tolerance_seconds: float = 1.0,
+    window_seconds: float = 60.0,
+    name: str | None = None,
+) -> Report:
+    """Find what is wrong with a log; nothing is written to it.
+
+    ``only`` and ``skip`` name checks. ``rejects`` has ``stream_id`` and ``version`` of input records that became no
+    events, where they are known. Clocks may go back by ``tolerance_seconds``; content that is recorded again within
+    ``window_seconds`` is told. Same events, same findings, in the same order. Raises UnknownCheck.
+    """
+    given = list(aggregates)
+    asked = _asked(only, skip, meaning_too=bool(given))
+    facts = events.facts
+    with reading(events, _parameters(facts, tolerance_seconds, window_seconds)) as reader:
+        has = structure.offer(reader, asked)
+        reasons = {
+            each.name: each.why_not(facts, has) if each.kind == "structure" else meaning.undeclared(each, given)
+            for each in asked
+        }
+        run = [each for each in asked if reasons[each.name] is None]
+        judged = [each for each in run if each.kind == "meaning"]
+        # Findings of meaning name earlier damage of their streams, whether or not it was asked for.
+        damage = (
+            [CHECKS[name] for name in structure.DAMAGE if CHECKS[name].why_not(facts, has) is None] if judged else []
+        )
+        structural = {each.name: each for each in (*run, *damage) if each.kind == "structure"}
+        found = structure.find(reader, list(structural.values()), facts, _rejected(rejects))
+        meant = [each for aggregate in given for each in meaning.find(reader, judged, aggregate)] if judged else []
+        names = {each.name for each in run}
+        every = [*(each for each in found if each.check in names), *meaning.with_damage(meant, found)]
+        return Report(
+            findings=tell(reader, every, CHECKS),
+            events=has.events,
+            streams=has.streams,
+            checks=tuple(each.name for each in run),
+            not_claimed={name: reason for name, reason in reasons.items() if reason is not None},
+            aggregates=tuple(each.name for each in given),
+            name=name,
+        )
+
+
+def _asked(only: Iterable[str] | None, skip: Iterable[str] | None, *, meaning_too: bool) -> list[Check]:
+    wanted, unwanted = _names(only), _names(skip)
+    for name in (*wanted, *unwanted):
+        if name not in CHECKS:
+            known = nearest(name, CHECKS) or f" There are {', '.join(CHECKS)}."
+            raise UnknownCheck(f'no check "{name}".{known}')
+    usual = [each.name for each in CHECKS.values() if meaning_too or each.kind == "structure"]
+    return [
+        each
+        for each in CHECKS.values()
+        if each.name in (usual if only is None else wanted) and each.name not in unwanted
+    ]
+
+
+def _names(names: Iterable[str] | None) -> list[str]:
+    return [] if names is None else [names] if isinstance(names, str) else list(names)
+
+
+def _parameters(facts: Facts, tolerance: float, window: float) -> dict[str, Any]:
+    """What the SQL of checks binds; times in microseconds."""
+    keys = {**MEANINGS, **facts.keys}
+    # The last step of a pointer stands in the metadata text as it is, or escaped.
+    tokens = {f"{name}_token": (payload.pointer(path) or ("",))[-1] for name, path in keys.items()}
+    return {
+        **keys,
+        **tokens,
+        "base": facts.base,
+        "lowest": facts.base or 0,
+        "tolerance": tolerance * 1e6,
+        "window": window * 1e6,
+    }
+
+
+def _rejected(rejects: pd.DataFrame | None) -> dict[str, list[int]]:
+    """Versions among the rejects by stream, ascending; those that are unknown or no numbers are left out."""
+    if rejects is None or not {"stream_id", "version"} <= set(rejects.columns):
+        return {}
+    result: dict[str, set[int]] = {}
+    for stream_id, version in zip(rejects["stream_id"], rejects["version"], strict=True):
+        try:
+            result.setdefault(str(stream_id), set()).add(int(version))
+        except (TypeError, ValueError):
+            continue
+    return {stream_id: sorted(versions) for stream_id, versions in result.items()}

@@ -1,0 +1,233 @@
+"""Meaning checks: what is wrong with the states that an aggregate makes of a log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Any
+
+from esbench.aggregate import Aggregate, covered
+from esbench.checks import lifecycle
+from esbench.checks.check import Check, Found, Said, Seen, named, shown
+from esbench.checks.reader import Reader
+from esbench.checks.structure import DAMAGE
+from esbench.checks.suspects import mentions
+from esbench.fold.changes import brief
+from esbench.fold.python import Step, holds, steps
+from esbench.payload import name_at
+
+__all__ = ["CHECKS", "find", "undeclared", "with_damage"]
+
+
+def _tell_invariant(found: Found, events: Mapping[int, Seen]) -> Said:
+    event, detail = events[found.position], found.detail
+    good = "it never held before" if detail["last_good"] is None else f"it last held at version {detail['last_good']}"
+    if detail["recovered"] is None:
+        later = "and it does not hold again"
+    else:
+        later = f"and it holds again at version {detail['recovered']}" + (
+            "" if detail["holds_at_end"] else ", but not at the end"
+        )
+    return Said(
+        f"{detail['state']} after version {event.version}",
+        shown(detail["invariant"]),
+        f"{shown(detail['invariant'])} does not hold in stream {shown(found.stream_id)} since version {event.version} "
+        f"({named(event)}): {good}, {later}.",
+    )
+
+
+def _tell_error(found: Found, events: Mapping[int, Seen]) -> Said:
+    event = events[found.position]
+    more = f", and at {found.involved - 1:,} more up to version {found.to_version}" if found.involved > 1 else ""
+    return Said(
+        shown(found.detail["error"]),
+        "a state",
+        f"The handler for {shown(event.event_type)} of {shown(found.detail['aggregate'])} failed at version "
+        f"{event.version} of stream {shown(found.stream_id)} ({named(event)}){more}: {shown(found.detail['error'])}.",
+    )
+
+
+CHECKS = (
+    Check(
+        "invariant-violated",
+        ("error",),
+        "What must always hold of a state does not hold after an event; told at the first such version of a stream.",
+        _tell_invariant,
+        kind="meaning",
+    ),
+    Check(
+        "handler-error",
+        ("error",),
+        "A handler failed at an event; the state stays as it was before.",
+        _tell_error,
+        kind="meaning",
+    ),
+    *lifecycle.CHECKS,
+)
+
+#: What an aggregate must declare for a check, and what is said where none does.
+_DECLARES: Mapping[str, tuple[Callable[[Aggregate], bool], str]] = {
+    "invariant-violated": (lambda one: bool(one.invariants), "no aggregate declares an invariant"),
+    "handler-error": (lambda one: bool(one.handlers), "no aggregate has a handler"),
+    "unexpected-first-event": (
+        lambda one: one.rules is not None and one.rules.first is not None,
+        "no lifecycle says which events come first",
+    ),
+    "forbidden-transition": (
+        lambda one: one.rules is not None and bool(one.rules.transitions),
+        "no lifecycle says what may follow what",
+    ),
+    "event-after-end": (
+        lambda one: one.rules is not None and bool(one.rules.final),
+        "no lifecycle says which events are final",
+    ),
+}
+
+_WITH_AFTER = (
+    "handler-error",
+    "invariant-violated",
+    "unexpected-first-event",
+    "forbidden-transition",
+    "event-after-end",
+)
+
+
+def undeclared(check: Check, aggregates: Iterable[Aggregate]) -> str | None:
+    """Why a meaning check cannot be claimed; None when it can."""
+    aggregates = list(aggregates)
+    if not aggregates:
+        return "no aggregate was given"
+    declares, reason = _DECLARES.get(check.name, (lambda one: True, ""))
+    return None if any(declares(one) for one in aggregates) else reason
+
+
+def find(reader: Reader, checks: Iterable[Check], aggregate: Aggregate) -> Iterator[Found]:
+    """All findings of meaning checks for one aggregate on the streams that it covers."""
+    names = {check.name for check in checks}
+    facts = reader.events.facts
+    inside = reader.over(covered(reader.events, aggregate))
+    if "unknown-event-type" in names:
+        yield from lifecycle.find_unknown(inside, aggregate)
+    if names & {check.name for check in lifecycle.CHECKS}:
+        yield from (each for each in lifecycle.find_misplaced(inside, aggregate, facts) if each.check in names)
+    wanted = dict(aggregate.invariants) if "invariant-violated" in names else {}
+    if wanted or "handler-error" in names:
+        yield from (each for each in _fold(inside, aggregate, wanted) if each.check in names)
+
+
+def with_damage(found: Iterable[Found], damage: Iterable[Found]) -> Iterator[Found]:
+    """The findings with the first damage of their streams, where it is not after them in folding order."""
+    first: dict[str | None, tuple[int, float, str]] = {}
+    for each in damage:
+        if each.check in DAMAGE and each.version is not None:
+            # Missing versions take effect before any event of a higher one.
+            place = float("-inf") if each.check in ("missing-head", "version-gap") else each.position
+            point = (each.version, place, each.check)
+            first[each.stream_id] = min(point, first.get(each.stream_id, point))
+    for each in found:
+        earlier = first.get(each.stream_id) if each.check in _WITH_AFTER else None
+        if earlier is not None and each.version is not None and earlier[:2] <= (each.version, each.position):
+            yield replace(each, after=f"{earlier[2]}@{earlier[0]}")
+        else:
+            yield each
+
+
+@dataclass(slots=True)
+class _Watch:
+    """What is known of one invariant in one stream so far."""
+
+    holds: bool = True
+    broken: Step | None = None
+    last_good: int | None = None
+    recovered: int | None = None
+    good: int | None = None
+
+    def judge(self, step: Step, *, holds: bool) -> None:
+        version = step.event.version
+        if self.broken is None and not holds:
+            self.broken, self.last_good = step, self.good
+        elif self.broken is not None and holds and self.recovered is None:
+            self.recovered = version
+        self.good = version
+        self.holds = holds
+
+
+def _fold(reader: Reader, aggregate: Aggregate, invariants: Mapping[str, Callable[[Any], Any]]) -> Iterator[Found]:
+    """One fold for invariants and failing handlers."""
+    unjudged = _unjudged(reader) if invariants else set()
+    for _, stream in groupby(steps(reader.events, aggregate, columns=()), key=lambda step: step.key):
+        watches = {text: _Watch() for text in invariants}
+        failing: dict[str, list[Step]] = {}
+        for step in stream:
+            if step.error is not None:
+                failing.setdefault(step.event.event_type, []).append(step)
+            if step.event.position not in unjudged:
+                for text, predicate in invariants.items():
+                    watches[text].judge(step, holds=holds(predicate, step.value)[0])
+        for each in failing.values():
+            yield _failed(each, aggregate)
+        for text, watch in watches.items():
+            if watch.broken is not None:
+                yield _broken(text, watch, watch.broken, aggregate)
+
+
+def _unjudged(reader: Reader) -> set[int]:
+    """Positions of events that another event of the same commit follows: in between, nothing need hold."""
+    rows = reader.rows(
+        f"""
+        select position
+        from (
+            select
+                position, commit_id,
+                lead(commit_id) over (partition by stream_key order by version, position) as following
+            from (
+                select
+                    stream_key, version, position,
+                    case when {mentions("commit_id")} then {name_at("metadata", "$commit_id")} end as commit_id
+                from events
+            )
+        )
+        where commit_id = following
+        """
+    )
+    return {row["position"] for row in rows}
+
+
+def _failed(failing: list[Step], aggregate: Aggregate) -> Found:
+    first, last = failing[0].event, failing[-1].event
+    return Found(
+        "handler-error",
+        "error",
+        first.stream_id,
+        first.version,
+        last.version if len(failing) > 1 else None,
+        first.position,
+        tuple(sorted(step.event.position for step in failing)[:100]),
+        len(failing),
+        {"aggregate": aggregate.name, "error": failing[0].error},
+    )
+
+
+def _broken(text: str, watch: _Watch, step: Step, aggregate: Aggregate) -> Found:
+    event = step.event
+    detail = {
+        "aggregate": aggregate.name,
+        "invariant": text,
+        "last_good": watch.last_good,
+        "recovered": watch.recovered,
+        "holds_at_end": watch.holds,
+        "state": brief(step.value),
+        "state_before": brief(step.before),
+    }
+    return Found(
+        "invariant-violated",
+        "error",
+        event.stream_id,
+        event.version,
+        None,
+        event.position,
+        (event.position,),
+        1,
+        detail,
+    )
