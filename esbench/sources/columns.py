@@ -66,15 +66,14 @@ ALIASES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 
-#: How a declared clock's numbers become microseconds since 1970, and which digits that cuts: SQL over an exact ``x``.
-CLOCKS: Mapping[str, tuple[str, str, str]] = MappingProxyType(
+#: Units of a declared clock in a second, and seconds from its zero to 1970: .NET ticks count 100 ns from the year 1.
+CLOCKS: Mapping[str, tuple[int, int]] = MappingProxyType(
     {
-        "s": ("decimal(28, 9)", "floor(x * 1000000)", "x * 1000000 <> floor(x * 1000000)"),
-        "ms": ("decimal(28, 9)", "floor(x * 1000)", "x * 1000 <> floor(x * 1000)"),
-        "us": ("decimal(28, 9)", "floor(x)", "x <> floor(x)"),
-        "ns": ("hugeint", "(x - (x % 1000 + 1000) % 1000) // 1000", "x % 1000 <> 0"),
-        # 100 ns since the year 1
-        "ticks": ("hugeint", "(x - 621355968000000000 - (x % 10 + 10) % 10) // 10", "x % 10 <> 0"),
+        "s": (1, 0),
+        "ms": (1_000, 0),
+        "us": (1_000_000, 0),
+        "ns": (1_000_000_000, 0),
+        "ticks": (10_000_000, 62_135_596_800),
     }
 )
 
@@ -83,6 +82,10 @@ Clock = Literal["iso", "s", "ms", "us", "ns", "ticks"]
 _NESTED = re.compile(r"(STRUCT|MAP|UNION)\b|\[\d*\]$|LIST\b", re.IGNORECASE)
 _FLOATS = ("DOUBLE", "FLOAT", "REAL")
 _INTEGERS = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?$", re.IGNORECASE)
+#: DuckDB also reads times such as "epoch", "infinity", "24-6-7", and zones by name.
+_ISO = r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?)?"
+#: More decimals than these would be rounded.
+_DECIMALS = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +158,7 @@ class Columns:
             target=target,
             sql=sql,
             wanted=wanted,
-            payload_fields=frozenset(target[name] for name in ("data", "metadata") if name in target) - mentioned,
+            payload_fields=frozenset(target[name] for name in ("data", "metadata") if name in target),
             unused=tuple(name for name in names if name not in wanted),
         )
 
@@ -184,32 +187,33 @@ class Columns:
         return Reading(of, f"{value}::varchar", value)
 
     def _time(self, of: str, value: str, type_: str) -> Reading:
-        if type_ == "TIMESTAMP_NS":
-            return _clock(of, value, f"epoch_ns({value})", "ns")
+        if type_ in ("TIMESTAMP_NS", "TIMESTAMPTZ_NS"):
+            return _clock(of, value, f"epoch_ns({value})::varchar", "ns")
         if type_.startswith(("TIMESTAMP", "DATE")):
             time = f"{value}::timestamptz"
             return Reading(of, time, value, "a time", f"not isfinite({time})")
-        if self.clock == "iso":
-            text = f"{value}::varchar"
-            time = f"try_cast({text} as timestamptz)"
-            # DuckDB also reads words such as "infinity" and "epoch" as times.
-            bad = f"{time} is null or not left(ltrim({text}), 1) between '0' and '9'"
-            # 2024-06-07T12:00:00.1234567: the seventh digit of a second stands at 27.
-            cut = f"substr({text}, 20, 1) = '.' and substr({text}, 27, 1) between '0' and '9'"
-            return Reading(of, time, value, "an ISO 8601 time", bad, cut)
-        return _clock(of, value, f"{value}::varchar", self.clock)
+        text = f"{value}::varchar"
+        if self.clock != "iso":
+            return _clock(of, value, text, self.clock)
+        time = f"try_cast({text} as timestamptz)"
+        bad = f"{time} is null or not regexp_full_match({text}, '{_ISO}')"
+        # DuckDB leaves out what follows the sixth decimal; no shorter text has a seventh.
+        cut = f"length({text}) > 26 and regexp_matches({text}, '\\.\\d{{6}}\\d*[1-9]')"
+        return Reading(of, time, value, "an ISO 8601 time", bad, cut)
 
 
 def _claim(canonical: str, names: Sequence[str]) -> str | None:
     """The field that holds a canonical column: by its own name, else by the one alias that is there."""
-    by_name = {_bare(name): name for name in names}
-    if _bare(canonical) in by_name:
-        return by_name[_bare(canonical)]
-    found = [by_name[_bare(alias)] for alias in ALIASES[canonical] if _bare(alias) in by_name]
+    own, aliases = _bare(canonical), {_bare(alias) for alias in ALIASES[canonical]}
+    found = (
+        [name for name in names if name == canonical]
+        or [name for name in names if _bare(name) == own]
+        or [name for name in names if _bare(name) in aliases]
+    )
     if len(found) > 1:
         raise SourceError(
             f'two columns for one name: {" and ".join(map(repr, found))} could both be "{canonical}"; '
-            f'choose with columns={{"{canonical}": "{found[0]}"}}'
+            f"choose with columns={{{canonical!r}: {found[0]!r}}}"
         )
     return found[0] if found else None
 
@@ -222,16 +226,19 @@ def _mentions(sql: str, name: str) -> bool:
     return quote(name) in sql or re.search(rf"(?<![\w\"]){re.escape(name)}(?![\w\"])", sql, re.IGNORECASE) is not None
 
 
-def _clock(of: str, raw: str, number: str, clock: str) -> Reading:
-    """A time from a number, floored to microseconds without ever becoming a float."""
-    kind, micros, cut = CLOCKS[clock]
-    x = f"try_cast({number} as {kind})"
-    time = f"try(make_timestamptz(try_cast({_over(micros, x)} as bigint)))"
-    return Reading(of, time, raw, f"a number of {clock}", f"{time} is null", _over(cut, x))
-
-
-def _over(sql: str, x: str) -> str:
-    return re.sub(r"\bx\b", lambda _: x, sql)
+def _clock(of: str, raw: str, text: str, clock: str) -> Reading:
+    """A time from a number as text, cut (not rounded) to microseconds without ever becoming a float."""
+    units, start = CLOCKS[clock]
+    # Whole units, then microseconds: a decimal's own division would make a float.
+    number = f"try_cast({text} as decimal(38, {_DECIMALS}))"
+    fine = f"({number} * {max(1_000_000 // units, 1)} - {start * max(units, 1_000_000)})"
+    each = max(units // 1_000_000, 1)
+    whole = f"floor({fine})::hugeint"
+    micros = f"(({whole} - ({whole} % {each} + {each}) % {each}) // {each})"
+    time = f"try(make_timestamptz({micros}::bigint))"
+    rounded = f"regexp_matches({text}, '\\.\\d{{{_DECIMALS + 1}}}|[eE]-|_')"
+    bad = f"{time} is null or {rounded}"
+    return Reading(of, time, raw, f"a number of {clock}", bad, f"try({fine} <> {micros} * {each})")
 
 
 def _integer(of: str, value: str, type_: str) -> Reading:
@@ -239,8 +246,11 @@ def _integer(of: str, value: str, type_: str) -> Reading:
     integer = f"try_cast({value} as bigint)"
     if _INTEGERS.match(type_):
         bad = f"{integer} is null"
-    elif type_ in _FLOATS or type_.startswith("DECIMAL"):
+    elif type_ in _FLOATS:
+        # A float beyond 2^53 may stand for several integers.
         bad = f"{integer} is null or {integer} <> {value} or abs({value}) > 2::double ** 53"
+    elif type_.startswith("DECIMAL"):
+        bad = f"{integer} is null or {value} <> floor({value})"
     else:
         integer = f"try_cast({value}::varchar as bigint)"
         bad = f"{integer} is null or {integer}::varchar <> {value}::varchar"

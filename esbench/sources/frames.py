@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from esbench import payload
 from esbench.errors import SourceError
 from esbench.event import quote
 from esbench.sources.columns import Columns
-from esbench.sources.staged import Raw, Staged
+from esbench.sources.staged import PROBLEM, RECORD, Raw, Staged
 
 __all__ = ["is_frame", "stage"]
 
@@ -26,75 +27,121 @@ def is_frame(source: object) -> bool:
 
 
 def stage(con: duckdb.DuckDBPyConnection, source: Frame, *, columns: Columns) -> Staged:
-    """Stage the rows of a frame, typed as they are.
+    """Stage the rows of a frame, typed as they are; the index of a DataFrame is left out.
 
     Payloads held as Python dicts and lists become JSON text here, exactly; a typed one (STRUCT) becomes it in DuckDB.
-    Raises SourceError for a column of mixed types that is no payload, and for two columns of one name.
+    Raises SourceError for no rows, a column of mixed types that is no payload, and two columns of one name.
+
+    >>> con = duckdb.connect()
+    >>> staged = stage(con, pd.DataFrame({"id": [7], "data": [{"n": 1}]}), columns=Columns())
+    >>> con.sql(f"from {staged.table}").fetchall()
+    [(1, None, 7, '{"n":1}')]
     """
-    notes: list[str] = []
-    rows = _arrow(source, columns, notes)
-    names = list(rows.schema.names)
-    repeated = sorted({name for name in names if [n.lower() for n in names].count(name.lower()) > 1})
-    if repeated:
-        raise SourceError(f"two columns for one name: {', '.join(repeated)}")
+    rows = _arrow(source, columns)
+    names = [str(name) for name in rows.schema.names]
+    if repeated := [name for name, count in Counter(names).items() if count > 1]:
+        raise SourceError(f"two columns for one name: {', '.join(map(repr, repeated))} (rename or drop one)")
+    if not names:
+        raise SourceError("the frame has no columns: nothing to load")
     found = columns.resolve(names)
-    con.register("frame_rows", rows)
-    # rowid is the row's number; row_number() would read with one thread.
+    if clash := [name for name, count in Counter(name.lower() for name in found.wanted).items() if count > 1]:
+        raise SourceError(f"columns that differ in case only: {', '.join(map(repr, clash))} (rename one)")
+    # Inside they are f0, f1, …, so that no name can clash with another.
+    wanted = {name: f"f{n}" for n, name in enumerate(names) if name in found.wanted}
+    con.register("frame_given", _renamed(rows))
+    try:
+        # rowid is the row's number less one; row_number() would read with one thread.
+        con.execute("create or replace temp table frame_rows as from frame_given")
+    except duckdb.Error as error:
+        raise SourceError(f"the frame cannot be read: {str(error).splitlines()[0]}") from error
+    finally:
+        con.unregister("frame_given")
+    if not con.execute("select 1 from frame_rows limit 1").fetchall():
+        raise SourceError("the frame has no rows: nothing to load")
+    kinds = {name: kind for name, kind, *_ in con.execute("describe frame_rows").fetchall()}
+    # DuckDB's JSON may hold what is none, such as NaN: it is judged as text.
+    fields = {name: "VARCHAR" if kinds[inner] == "JSON" else kinds[inner] for name, inner in wanted.items()}
     con.execute(
-        f"create temp table frame_stage as select {', '.join(map(quote, names)) or 'null as nothing'} from frame_rows"
+        f"""
+        create or replace temp view frame_staged as
+        select rowid + 1 as {RECORD}, null::varchar as {PROBLEM}
+            {"".join(f", {inner} as {quote(name)}" for name, inner in wanted.items())}
+        from frame_rows
+        """
     )
-    con.unregister("frame_rows")
-    con.execute("create temp view staged as select rowid + 1 as record, null::varchar as problem, * from frame_stage")
-    types = {name: kind for name, kind, *_ in con.execute("describe frame_stage").fetchall()}
-    for name in sorted(found.payload_fields & types.keys()):
-        if types[name].startswith(("STRUCT", "MAP", "UNION")) or types[name].endswith("]"):
-            notes.append(f'"{name}" is typed in the source ({types[name][:40]}): its JSON text was made by the loader')
-    if found.unused:
-        notes.append(f"not loaded: {', '.join(found.unused)} (columns= maps them)")
 
     def raw(records: Sequence[int]) -> Iterator[Raw]:
+        # JSON is made of all columns; their names are put in by hand, because DuckDB's may not differ in case only.
+        values = ", ".join(f"coalesce({payload.made(inner)}::varchar, 'null')" for inner in kinds)
         for start in range(0, len(records), 1_000):
-            some = list(records[start : start + 1_000])
-            text = payload.made(f"struct_pack({', '.join(f'{quote(n)} := {quote(n)}' for n in names)})")
-            for record, shown in con.execute(
-                f"select rowid + 1, {text}::varchar from frame_stage where rowid + 1 in (select unnest($some)) order by 1",
-                {"some": some},
-            ).fetchall():
-                yield Raw(record, type(source).__name__, None, shown)
+            given = con.execute(
+                f"select rowid + 1, {values} from frame_rows where rowid + 1 in (select unnest($some)) order by 1",
+                {"some": list(records[start : start + 1_000])},
+            ).fetchall()
+            for record, *texts in given:
+                members = (f"{payload.encode(name)}:{text}" for name, text in zip(names, texts, strict=True))
+                yield Raw(record, type(source).__name__, None, f"{{{','.join(members)}}}")
 
-    return Staged("staged", types, (), in_order=True, raw=raw, notes=tuple(notes))
+    return Staged(
+        table="frame_staged",
+        fields=fields,
+        inputs=(),
+        in_order=True,
+        raw=raw,
+        notes=tuple(_notes(fields, found.payload_fields, found.unused)),
+    )
 
 
-def _arrow(source: Frame, columns: Columns, notes: list[str]) -> pa.Table | pa.RecordBatchReader:
+def _notes(fields: dict[str, str], payloads: frozenset[str], unused: Sequence[str]) -> Iterator[str]:
+    for name, kind in fields.items():
+        if name in payloads and (kind.startswith(("STRUCT", "MAP", "UNION")) or kind.endswith("]")):
+            yield f'"{name}" is typed in the source ({kind[:40]}): its JSON text was made by the loader'
+    if unused:
+        yield f"not loaded: {', '.join(unused)} (columns= maps them)"
+
+
+def _renamed(rows: pa.Table | pa.RecordBatchReader) -> pa.Table | pa.RecordBatchReader:
+    """The columns as f0, f1, …."""
+    names = [f"f{n}" for n in range(len(rows.schema.names))]
+    if isinstance(rows, pa.Table):
+        return rows.rename_columns(names)
+    schema = pa.schema([field.with_name(name) for field, name in zip(rows.schema, names, strict=True)])
+    return pa.RecordBatchReader.from_batches(
+        schema, (pa.RecordBatch.from_arrays(batch.columns, schema=schema) for batch in rows)
+    )
+
+
+def _arrow(source: Frame, columns: Columns) -> pa.Table | pa.RecordBatchReader:
     if isinstance(source, duckdb.DuckDBPyRelation):
         return source.to_arrow_reader(50_000)
     if not isinstance(source, pd.DataFrame):
         return source
-    payloads = columns.resolve([str(name) for name in source.columns]).payload_fields
-    arrays: dict[str, Any] = {}
-    for name, column in source.items():
-        if str(name) in arrays:
-            raise SourceError(f'two columns for one name: "{name}"')
-        if str(name) in payloads and column.dtype == object:
+    names = [str(name) for name in source.columns]
+    payloads = columns.resolve(names).payload_fields
+    arrays: list[pa.Array[Any] | pa.ChunkedArray[Any]] = []
+    for n, name in enumerate(names):
+        column = source.iloc[:, n]
+        if name in payloads and column.dtype == object:
             # Arrow would make one STRUCT of all dicts, and turn 1 into '1'.
-            arrays[str(name)] = pa.array(
-                [_text(value, str(name), row) for row, value in enumerate(column)], pa.string()
-            )
+            arrays.append(pa.array([_text(value, name, row) for row, value in enumerate(column)], pa.string()))
             continue
         try:
-            arrays[str(name)] = pa.Array.from_pandas(column)
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            arrays.append(pa.Array.from_pandas(column))
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
             raise SourceError(
-                f'column "{name}" of the DataFrame has mixed types ({error}): make it one type, such as df["{name}"].astype(str)'
+                f'column "{name}" of the DataFrame has mixed types ({error}): '
+                f'make it one type, such as df["{name}"].astype(str)'
             ) from error
-    return pa.table(arrays)
+    return pa.Table.from_arrays(arrays, names=names)
 
 
 def _text(value: object, name: str, row: int) -> str | None:
     """A payload cell as JSON text; text is taken as it is, a missing value is none."""
-    if value is None or isinstance(value, str) or (isinstance(value, float) and value != value):
-        return value if isinstance(value, str) else None
+    if isinstance(value, str):
+        return value
+    if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value):
+        return None
     try:
         return payload.encode(value)
-    except Exception as error:
-        raise SourceError(f'column "{name}", row {row}: {type(value).__name__} is no JSON value: {error}') from error
+    except payload.PayloadError as error:
+        raise SourceError(f'column "{name}", row {row}: {type(value).__name__}: {error}') from error

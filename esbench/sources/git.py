@@ -30,7 +30,7 @@ import pyarrow as pa
 from esbench.errors import SourceError, nearest
 from esbench.payload import encode
 from esbench.sources.columns import Columns
-from esbench.sources.staged import Input, Raw, Staged
+from esbench.sources.staged import PROBLEM, RECORD, Input, Raw, Staged
 
 __all__ = ["NAMESPACE", "stage"]
 
@@ -52,7 +52,7 @@ _FIELDS = {
 }
 _ARROW = {"BIGINT": pa.int64(), _TIME: pa.timestamp("us", tz="UTC")}  # the others are text
 _SCHEMA = pa.schema(
-    [("record", pa.int64()), *((name, _ARROW.get(kind, pa.string())) for name, kind in _FIELDS.items())]
+    [(RECORD.strip('"'), pa.int64()), *((name, _ARROW.get(kind, pa.string())) for name, kind in _FIELDS.items())]
 )
 _Row = tuple[str, str, int, str, str, int | None, int | None, str, str]  # in the order of _FIELDS
 
@@ -100,8 +100,8 @@ def stage(con: duckdb.DuckDBPyConnection, source: str, *, columns: Columns) -> S
     def raw(records: Sequence[int]) -> Iterator[Raw]:
         found = con.execute(
             f"""
-            select record, stream_id, version, event_type, data, metadata
-            from {_TABLE} where record in (select unnest($records)) order by record
+            select {RECORD}, stream_id, version, event_type, data, metadata
+            from {_TABLE} where {RECORD} in (select unnest($records)) order by 1
             """,
             {"records": list(records)},
         )
@@ -126,11 +126,11 @@ def _read(con: duckdb.DuckDBPyConnection, repository: _Repository, *, counts: bo
             con.register("git_batch", _SCHEMA.empty_table())
             con.execute(f"""
                 create or replace temp table {_TABLE} as
-                select *, record as position, null::varchar as problem from git_batch
+                select *, {RECORD} as position, null::varchar as {PROBLEM} from git_batch
             """)
             for batch in _batches(reading.rows(pieces)):
                 con.register("git_batch", batch)
-                con.execute(f"insert into {_TABLE} by name select *, record as position from git_batch")
+                con.execute(f"insert into {_TABLE} by name select *, {RECORD} as position from git_batch")
     except BaseException:
         con.execute(f"drop table if exists {_TABLE}")
         raise

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Input", "Raw", "Staged"]
+__all__ = ["PROBLEM", "RECORD", "Input", "Raw", "Staged"]
+
+#: SQL names of the columns that every staged table has beside its fields. A field of such a name is refused.
+RECORD, PROBLEM = '"$record"', '"$problem"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +34,8 @@ class Raw:
 class Staged:
     """Records of a source, staged.
 
-    ``table`` is a TEMP table of the cursor that staged it: ``record`` (BIGINT, from 1, in source order), ``problem``
-    (VARCHAR, why the record could not be read, NULL when it could) and one column per field.
+    ``table`` is a TEMP table of the cursor that staged it: ``RECORD`` (BIGINT, from 1, in source order), ``PROBLEM``
+    (VARCHAR, why the record could not be read, NULL when it could) and one column per field, by its name.
     ``fields`` maps each field to its type: VARCHAR text, ``JSON`` raw text, or the type of a typed source.
     ``in_order``: the order of records is the order in which the source recorded them.
     ``raw`` finds records again by number (ascending).

@@ -26,9 +26,9 @@ class Template:
 
     ``pieces`` are the literal texts around the values (one more than there are values). Each value has a kind:
     ``text``, a quoted string; ``same``, a value that DuckDB writes back as it was; ``slice``, any other, cut out of
-    the line. A line is *proven* if it equals its pieces and values put together again, which shows that every value
-    is exact and that there is no other name and none twice. By induction from the left, in a line that DuckDB
-    takes for JSON and that is read up to a value:
+    the line. A line is *proven* if it equals its pieces and values put together again, a slice being a whole JSON
+    value; this shows that every value is exact and that there is no other name and none twice. By induction from the
+    left, in a line that DuckDB takes for JSON and that is read up to a value:
 
     - ``text``: DuckDB gives the first of equal names, which is the one here. If its string had escapes, its content
       would be shorter, and the quote that begins the next piece would lie inside the string, escaped; but then the
@@ -59,8 +59,12 @@ class Template:
         if not seen:
             return None
         (names, pieces), rows = max(seen.items(), key=lambda item: len(item[1]))
-        # DuckDB does not tell names apart by case. Escaped names are left to the decoder.
-        if len({name.lower() for name in names}) < max(len(names), 1) or any(re.search(r"[\x00\\]", p) for p in pieces):
+        # DuckDB takes no empty name and does not tell names apart by case. Escaped ones are left to the decoder.
+        if (
+            "" in names
+            or len({name.lower() for name in names}) < max(len(names), 1)
+            or any(re.search(r"[\x00\\]", p) for p in pieces)
+        ):
             return None
         columns = list(zip(*rows, strict=True))
         kinds = tuple(_kind(con, column, forms.get(name, "text")) for name, column in zip(names, columns, strict=True))
@@ -78,34 +82,34 @@ class Template:
         members = payload.transformed(
             "line", {name: "JSON" if form == "json" else "VARCHAR" for name, form in bare.items()}
         )
-        sql = f"select {keep}line, {members if bare else 'null'} as p from (select {keep}line::varchar as line from {relation})"
+        sql = f"select {keep}line::varchar as line from {relation}"
+        sql = f"select *, {members if bare else 'null'} as p from ({sql})"
         # A slice begins where what is put together so far ends. The last one ends where the rest of the line begins,
         # any other where the next piece is found first; if that was inside of it, it is no complete value.
         slices = [at for at, kind in enumerate(self.kinds) if kind == "slice"]
-        whole, start, rest = [], 0, "line"
+        tests, start, rest = [], 0, "line"
         for n, at in enumerate(slices):
+            head = self._between(start, at)
+            sql = f"select *, substr({rest}, length(h{n}) + 1) as b{n} from (select *, {head} as h{n} from ({sql}))"
             if at == slices[-1]:
-                end = f"length({rest}) - length(h{n}) - length({self._between(at + 1, len(self.names))})"
+                # A tail that overlaps the head would give a negative length, which counts backwards.
+                tail = self._between(at + 1, len(self.names))
+                sql = f"select *, length(b{n}) - length(tail) + 1 as e{n} from (select *, {tail} as tail from ({sql}))"
+                tests.append(f"suffix(b{n}, tail)")
             else:
-                end = f"instr(substr({rest}, length(h{n}) + 1), {_literal(self.pieces[at + 1])}) - 1"
-            sql = f"select *, {self._between(start, at)} as h{n} from ({sql})"
-            sql = f"select *, substr({rest}, length(h{n}) + 1, {end}) as s{n} from ({sql})"
+                sql = f"select *, instr(b{n}, {_literal(self.pieces[at + 1])}) as e{n} from ({sql})"
+            sql = f"select *, left(b{n}, e{n} - 1) as s{n}, substr(b{n}, e{n}) as r{n} from ({sql})"
             sql = f"select *, try_cast(s{n} as json) as v{n} from ({sql})"
-            if at != slices[-1]:
-                sql = f"select *, substr({rest}, length(h{n}) + length(s{n}) + 1) as r{n} from ({sql})"
-            whole += [f"h{n}", f"s{n}"]
-            start, rest = at + 1, f"r{n}"
-        whole.append(self._between(start, len(self.names)))
-        tests = [f"line = concat({', '.join(whole)})", f"not {payload.suspicious('line')}"]
-        for n, at in enumerate(slices):
-            tests += [
-                f"v{n} is not null",
-                f"s{n} >= '!'",
-                f"not suffix(s{n}, ' ')",
-                f"not {payload.trailing_comma(f's{n}')}",
-            ]
+            tests += [f"prefix({rest}, h{n})", f"e{n} > 1", f"v{n} is not null", f"not {payload.loose(f's{n}')}"]
             if forms.get(self.names[at]) == "text":
                 tests.append(f"not prefix(s{n}, '\"')")
+            start, rest = at + 1, f"r{n}"
+        if not slices:
+            tests.append(f"line = {self._between(0, len(self.names))}")
+        for name, kind in zip(self.names, self.kinds, strict=True):
+            if kind != "text":
+                value = f"s{slices.index(self.names.index(name))}" if kind == "slice" else f"{_member(name)}::varchar"
+                tests.append(f"coalesce(not {payload.suspicious(value)}, true)")
         columns = "".join(f"{self._value(name, form)} as f{n}, " for n, (name, form) in enumerate(forms.items()))
         return f"""
             select {keep}{columns}proven, case when not proven then line end as line

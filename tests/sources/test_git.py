@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from esbench.errors import SourceError
 from esbench.sources import git
 from esbench.sources.columns import Columns
-from esbench.sources.staged import Staged
+from esbench.sources.staged import RECORD, Staged
 
 Tree = dict[str, tuple[str, str]]  # stream id -> mode, blob
 
@@ -100,7 +100,7 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
 def rows(con: duckdb.DuckDBPyConnection, staged: Staged) -> list[dict]:
     found = con.execute(
         f"select * replace (recorded_at::varchar as recorded_at, occurred_at::varchar as occurred_at)"
-        f" from {staged.table} order by record"
+        f" from {staged.table} order by {RECORD}"
     )
     names = [column[0] for column in found.description or ()]
     events = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
@@ -141,12 +141,12 @@ def assert_history_is_exact(events: list[dict], repository: Repository) -> None:
     assert folded(events, commits) == {commit: repository.tree(commit) for commit in commits}
     order = [(commits.index(event["metadata"]["commit_id"]), event["stream_id"]) for event in events]
     assert [commit for commit, _ in order] == sorted(commit for commit, _ in order)
-    assert [event["record"] for event in events] == list(range(1, len(events) + 1))
+    assert [event["$record"] for event in events] == list(range(1, len(events) + 1))
     seen: dict[str, int] = {}
     for event in events:
         seen[event["stream_id"]] = seen.get(event["stream_id"], 0) + 1
         assert event["version"] == seen[event["stream_id"]]
-        assert event["position"] == event["record"]
+        assert event["position"] == event["$record"]
     assert len({event["event_id"] for event in events}) == len(events)
 
 
@@ -278,7 +278,7 @@ def test_an_event_says_who_and_when(con, story):
     assert event["occurred_at"] == "2024-03-01 08:09:00+00"
     assert event["recorded_at"] == "2024-03-01 10:09:00+00"
     assert event["stream_type"] == "File"
-    assert event["problem"] is None
+    assert event["$problem"] is None
     assert event["event_id"] == str(uuid.uuid5(git.NAMESPACE, f"{commit}:{event['stream_id']}"))
 
 
@@ -300,8 +300,8 @@ def test_files_of_a_commit_come_in_the_order_of_their_bytes(con, story):
 def test_staging_describes_its_table(con, story):
     staged = git.stage(con, f"git:{story.path}", columns=Columns())
     columns = {row[0]: row[1] for row in con.execute(f"describe {staged.table}").fetchall()}
-    assert columns.pop("record") == "BIGINT"
-    assert columns.pop("problem") == "VARCHAR"
+    assert columns.pop("$record") == "BIGINT"
+    assert columns.pop("$problem") == "VARCHAR"
     assert columns == {name: kind.replace("JSON", "VARCHAR") for name, kind in staged.fields.items()}
     assert staged.in_order
     assert [(each.name, each.digest) for each in staged.inputs] == [(f"git:{story.path}", story.tip())]

@@ -40,6 +40,6 @@ def stage(
     for file in files:
         if _READERS[file.kind] is not _READERS[first.kind]:
             raise SourceError(
-                f"{file.path}: {file.kind}, but {first.path} is {first.kind}: load them one after the other with append=True"
+                f"{file.path}: {file.kind}, but {first.path} is {first.kind}; load one, then the other with append=True"
             )
     return _READERS[first.kind](con, files, columns=columns)

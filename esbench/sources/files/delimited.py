@@ -95,7 +95,7 @@ def _decode_file(rows: Rows, path: Path, dialect: _Dialect) -> None:
     start = record = rows.count()
     at = [dialect.names.index(name) if name in dialect.names else None for name in rows.forms]
     batch = Batch()
-    with open(path, "rb", buffering=1 << 20) as handle:
+    with path.open("rb", buffering=1 << 20) as handle:
         for record, (_, text) in enumerate(_records(handle, dialect), start=start + 1):
             cells, problem = _cells(text, dialect.delimiter)
             if len(cells) == len(dialect.names) + 1 and cells[-1] is None:
@@ -232,7 +232,7 @@ def _raw(
 
 
 def _has_lone_returns(path: Path) -> bool:
-    with open(path, "rb") as handle:
+    with path.open("rb") as handle:
         while chunk := handle.read(1 << 20):
             chunk += handle.read(1) if chunk.endswith(b"\r") else b""
             if chunk.count(b"\r") != chunk.count(b"\r\n"):

@@ -82,7 +82,12 @@ class _Reader:
                 if _only_a_mark(local.path):
                     raise duckdb.InvalidInputException("DuckDB counts a line that has only a byte order mark")
                 self.rows.read(template.select(relation, self.forms), {"path": str(local.path)})
-            except (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.IOException):
+            except (
+                duckdb.InvalidInputException,
+                duckdb.ConversionException,
+                duckdb.IOException,
+                duckdb.BinderException,
+            ):
                 self._decode_file(file, local.path, start)
             else:
                 self._decode_rest(start)
@@ -150,7 +155,7 @@ class _Reader:
         (wanted,) = found.values()
         if len(wanted):
             batch = Batch()
-            with open(path, "rb", buffering=1 << 20) as handle:
+            with path.open("rb", buffering=1 << 20) as handle:
                 for record, _, text in _picked(file, handle, start, (int(number) for number in wanted)):
                     self._decode(batch, record, text)
             self._flush(batch)
@@ -158,7 +163,7 @@ class _Reader:
     def _decode_file(self, file: File, path: Path, start: int) -> None:
         """Read a whole file here: one that DuckDB's reader refuses."""
         batch, record = Batch(), start
-        with open(path, "rb", buffering=1 << 20) as handle:
+        with path.open("rb", buffering=1 << 20) as handle:
             for record, (_, text) in enumerate(records(file, handle), start=start + 1):
                 self._decode(batch, record, text)
         self._flush(batch)
@@ -295,6 +300,6 @@ def _raw(files: Sequence[File], starts: Sequence[int], wanted: Sequence[int]) ->
 
 def _only_a_mark(path: Path) -> bool:
     """Whether the first line is a byte order mark and no more: DuckDB counts it as a record."""
-    with open(path, "rb") as handle:
+    with path.open("rb") as handle:
         line = handle.readline(1 << 16)
     return line.startswith(BOM) and not line.removeprefix(BOM).strip(BLANK)

@@ -55,7 +55,7 @@ class File:
     def open(self) -> IO[bytes]:
         """Its plain bytes. Reading raises SourceError where they end too early or are damaged."""
         if self.packing is None:
-            return open(self.path, "rb", buffering=1 << 20)
+            return self.path.open("rb", buffering=1 << 20)
         return io.BufferedReader(_Pieces(_unpack(self.path, self.packing, None)), buffer_size=1 << 20)
 
     @contextmanager
@@ -81,9 +81,8 @@ class File:
                 yield Local(path, lambda: read(digest.result()))
             else:
                 sha = hashlib.sha256()
-                with open(path, "wb") as plain:
-                    for piece in _unpack(self.path, self.packing, sha):
-                        plain.write(piece)
+                with path.open("wb") as plain:
+                    plain.writelines(_unpack(self.path, self.packing, sha))
                 yield Local(path, lambda: read(sha.hexdigest()))
 
 
@@ -106,7 +105,7 @@ def _paths(name: str) -> list[Path]:
     path = Path(name).expanduser()
     if path.exists() or not glob.has_magic(name):
         return [path]
-    found = sorted(Path(match) for match in glob.glob(str(path), recursive=True))
+    found = sorted(Path(match) for match in glob.glob(str(path), recursive=True))  # noqa: PTH207 - a name may be absolute
     files = [match for match in found if not match.is_dir()]
     if not files:
         raise SourceError(f"{name}: no file matches")
@@ -118,7 +117,7 @@ def _look(path: Path) -> File:
     if path.is_dir():
         raise SourceError(f'{path}: a directory; name its files, as in "{path}/*.jsonl"')
     try:
-        with open(path, "rb") as handle:
+        with path.open("rb") as handle:
             head = handle.read(_HEAD)
     except FileNotFoundError:
         raise SourceError(f"{path}: there is no such file (from {Path.cwd()})") from None
@@ -161,7 +160,7 @@ def _kind(path: Path, head: bytes) -> Kind:
 
 def _unpack(path: Path, packing: Packing, digest: Any) -> Iterator[bytes]:
     """The plain bytes of a packed file, frame after frame. Raises SourceError unless the last one is complete."""
-    with open(path, "rb") as handle:
+    with path.open("rb") as handle:
         machine, begun = _machine(packing), False
         while data := handle.read(_CHUNK):
             if digest is not None:
@@ -215,5 +214,5 @@ def _state(path: Path) -> tuple[int, int]:
 
 
 def _digest(path: Path) -> str:
-    with open(path, "rb") as handle:
+    with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -12,7 +12,7 @@ from esbench.errors import SourceError
 from esbench.event import quote
 from esbench.sources.columns import Columns
 from esbench.sources.files.opening import File
-from esbench.sources.staged import Raw, Staged
+from esbench.sources.staged import PROBLEM, RECORD, Raw, Staged
 
 __all__ = ["read"]
 
@@ -37,8 +37,9 @@ def read(con: duckdb.DuckDBPyConnection, files: Sequence[File], *, columns: Colu
                 if types.setdefault(name, kind) != kind:
                     raise SourceError(f'{file.path}: "{name}" is {kind} here and {types[name]} in {files[0].path}')
         wanted = columns.resolve(list(types))
-        fields = {name: kind for name, kind in types.items() if name in wanted.wanted}
-        if clash := sorted(name for name in fields if name.lower() in ("record", "problem")):
+        # DuckDB's JSON may hold what is none, such as NaN: it is judged as text.
+        fields = {n: "VARCHAR" if kind == "JSON" else kind for n, kind in types.items() if n in wanted.wanted}
+        if clash := sorted(name for name in fields if quote(name).lower() in (RECORD, PROBLEM)):
             raise SourceError(
                 f"fields that DuckDB cannot tell from others: {', '.join(map(quote, clash))}; rename them"
             )
@@ -57,13 +58,16 @@ def read(con: duckdb.DuckDBPyConnection, files: Sequence[File], *, columns: Colu
         inputs = tuple(found.input() for found in local)
     names = "".join(f", f{n} as {quote(name)}" for n, name in enumerate(fields))
     con.execute(
-        f"create temp view staged as select rowid + 1 as record, null::varchar as problem{names} from file_rows"
+        f"create temp view staged as select rowid + 1 as {RECORD}, null::varchar as {PROBLEM}{names} from file_rows"
     )
 
     def raw(records: Sequence[int]) -> Iterator[Raw]:
         for start in range(0, len(records), 1_000):
             found = con.execute(
-                f"select rowid + 1, {payload.made('file_rows')}::varchar from file_rows where rowid + 1 in (select unnest($some)) order by 1",
+                f"""
+                select rowid + 1, {payload.made("file_rows")}::varchar from file_rows
+                where rowid + 1 in (select unnest($some)) order by 1
+                """,
                 {"some": list(records[start : start + 1_000])},
             ).fetchall()
             for record, text in found:

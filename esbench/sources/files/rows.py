@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from esbench.errors import SourceError
 from esbench.event import quote
+from esbench.sources.staged import PROBLEM, RECORD
 from esbench.sources.template import Form
 
 __all__ = ["Batch", "Rows"]
@@ -26,12 +27,14 @@ class Batch:
     size: int = 0
 
     def add(self, record: int, values: list[str | None], problem: str | None, *, size: int) -> None:
+        """Take one record, with the number of characters it came from."""
         self.records.append(record)
         self.problems.append(problem)
         self.values.append(values)
         self.size += size
 
     def clear(self) -> None:
+        """Begin anew."""
         self.records, self.problems, self.values, self.size = [], [], [], 0
 
     def full(self) -> bool:
@@ -42,14 +45,14 @@ class Batch:
 class Rows:
     """Two TEMP tables and the view ``staged`` over them.
 
-    ``file_rows`` has one row a record, whose rowid is the record's number less one; ``row_number()`` would read with one
-    thread. A row that is not ``proven`` gives way to its record in ``file_decoded``. Columns are f0, f1, … inside, so that
-    no field's name can clash.
+    ``file_rows`` has one row a record, whose rowid is the record's number less one; ``row_number()`` would read with
+    one thread. A row that is not ``proven`` gives way to its record in ``file_decoded``. Columns are f0, f1, …
+    inside, so that no field's name can clash.
     """
 
     def __init__(self, con: duckdb.DuckDBPyConnection, forms: Mapping[str, Form]) -> None:
-        lower = [name.lower() for name in forms] + ["record", "problem"]
-        if clash := sorted(name for name in forms if lower.count(name.lower()) > 1):
+        lower = [name.lower() for name in forms]
+        if clash := sorted(n for n in forms if lower.count(n.lower()) > 1 or quote(n).lower() in (RECORD, PROBLEM)):
             raise SourceError(
                 f"fields that DuckDB cannot tell from others: {', '.join(map(quote, clash))}; rename them"
             )
@@ -76,7 +79,10 @@ class Rows:
     def decoded(self, batch: Batch) -> None:
         """Take what Python read."""
         columns = list(zip(*batch.values, strict=True)) or [() for _ in self.forms]
-        arrays = {"record": pa.array(batch.records, pa.int64()), "problem": pa.array(batch.problems, pa.string())}
+        arrays: dict[str, pa.Array[Any]] = {
+            "record": pa.array(batch.records, pa.int64()),
+            "problem": pa.array(batch.problems, pa.string()),
+        }
         for name, column in zip(self._columns, columns, strict=True):
             arrays[name] = pa.array(column, pa.large_string())
         self.con.register("file_batch", pa.table(arrays))
@@ -88,7 +94,7 @@ class Rows:
         names = "".join(f", f{n} as {quote(name)}" for n, name in enumerate(self.forms))
         self.con.execute(f"""
             create temp view staged as
-            select rowid + 1 as record, null::varchar as problem{names} from file_rows where proven
+            select rowid + 1 as {RECORD}, null::varchar as {PROBLEM}{names} from file_rows where proven
             union all
             select record, problem{names} from file_decoded
         """)
