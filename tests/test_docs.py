@@ -95,3 +95,12 @@ def test_command_line_runs_as_a_module_too():
     done = subprocess.run([sys.executable, "-m", "esbench.cli", "--help"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "usage" in done.stdout.lower()
+
+
+def test_readme_lists_the_checks_of_the_registry():
+    from esbench.checks import describe
+
+    rows = [f"| `{row.check}` | {row.severity} | {row.explanation} |" for row in describe().itertuples()]
+    _, _, rest = (ROOT / "README.md").read_text(encoding="utf-8").partition("<!-- checks -->")
+    table = rest.partition("<!-- /checks -->")[0].strip().splitlines()
+    assert table[2:] == rows
