@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -40,10 +41,12 @@ def frame(table: pa.Table | None) -> pd.DataFrame:
     {'n': 'Int64', 'd': 'decimal128(3, 2)[pyarrow]'}
     """
     assert table is not None
-    return pd.DataFrame(
-        {name: _series(column) for name, column in zip(table.column_names, table.columns, strict=True)},
-        index=pd.RangeIndex(table.num_rows),
-    )
+    columns: dict[str, pd.Series[Any]] = {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        # SQL may give one name to several columns.
+        free = (f"{name}_{n}" for n in itertools.count(1))
+        columns[name if name not in columns else next(one for one in free if one not in columns)] = _series(column)
+    return pd.DataFrame(columns, index=pd.RangeIndex(table.num_rows))
 
 
 def _series(column: pa.ChunkedArray[Any]) -> pd.Series[Any]:
