@@ -173,7 +173,7 @@ def findings(
     *,
     rejects: Collection[tuple[str, int]] = (),
     tolerance: float = 1.0,
-    window: float = 60.0,
+    window: float = 300.0,
 ) -> list[Found]:
     """Everything that is wrong with a log, in the order of a report.
 

@@ -54,7 +54,7 @@ def check(
     skip: Iterable[str] | None = None,
     rejects: pd.DataFrame | None = None,
     tolerance_seconds: float = 1.0,
-    window_seconds: float = 60.0,
+    window_seconds: float = 300.0,
     name: str | None = None,
 ) -> Report:
     """Find what is wrong with a log; nothing is written to it.
