@@ -33,8 +33,8 @@ _SHOWN = 10
 def open_bench(path: str | os.PathLike[str] | None = None, *, read_only: bool = False) -> Bench:
     """Open a bench: a DuckDB file, made when it is not there, or memory when no path is given.
 
-    Raises BenchError for a file that another process holds, that a newer DuckDB wrote, that is no database, or that
-    cannot be written.
+    Raises BenchError for a file that another process holds, that a newer DuckDB wrote, that is no bench, or that cannot
+    be written.
 
     >>> open_bench()
     Bench in memory: no logs
@@ -96,13 +96,25 @@ class Bench:
         DataFrame, a pyarrow table, a DuckDB relation, or ``git:PATH``. ``name``: of the log; that of the file when not
         given. ``columns``: canonical name to a field of the source, or to an SQL expression over its fields.
         ``time``: what times are when not ISO 8601 text: numbers of ``s``, ``ms``, ``us`` or ``ns`` since 1970, or .NET
-        ``ticks``. ``base``: the version of a first event, 0 or 1; inferred when not given. ``truncated``: ids or
-        patterns of streams whose head is known to be missing. ``keys``: where metadata keeps what has a meaning, as
-        in ``{"causation_id": "/causedBy"}``. ``append``: add a later batch to a log; one that overlaps is refused.
-        ``strict``: the first reject stops the load.
+        ``ticks``; finer than microseconds is cut. ``base``: the version of a first event, 0 or 1; inferred when not
+        given. ``truncated``: ids or patterns of streams whose head is known to be missing. ``keys``: where metadata
+        keeps what has a meaning, such as ``{"causation_id": "/causedBy"}``. ``append``: add a later batch to a log;
+        one that overlaps is refused. ``strict``: the first reject stops the load.
 
-        Every input record becomes an event or a reject (``log.rejects``). A load that fails or is killed leaves no
-        trace. Raises SourceError, which names file, line and remedy, and NameTaken.
+        A field of a JSON source that becomes data or metadata keeps its exact JSON text. SQL expressions see any other
+        field as text: of a string its content, of anything else its JSON, of null NULL. So where a payload is a string
+        that holds JSON, ``columns={"data": '"payload"::varchar'}`` unwraps it.
+
+        Every input record becomes an event or a reject (``log.rejects``). A load that fails, is interrupted or killed
+        leaves no trace. Raises SourceError, which names file, line and remedy, NameTaken, and BenchError where the
+        bench cannot be written.
+
+        >>> import pandas as pd
+        >>> rows = pd.DataFrame({"kind": ["Order"], "no": [7], "what": ["Placed"], "seq": [1]})
+        >>> columns = {"stream_id": "kind || '-' || no", "event_type": "what", "version": "seq"}
+        >>> log = open_bench().load(rows, "orders", columns=columns)
+        >>> log.streams()["stream_id"].tolist()
+        ['Order-7']
         """
         if base not in (None, 0, 1):
             raise SourceError(f"base is 0 or 1 (the version of a first event), not {base!r}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,18 +21,18 @@ __all__ = ["REJECTS", "Entry", "drop", "entries", "entry", "events_of", "prepare
 FORMAT = 1
 
 _CATALOG = """
-create schema if not exists esbench;
-create schema if not exists log;
-create schema if not exists stream;
-create table if not exists esbench.format (number integer);
-create table if not exists esbench.logs (
+create schema esbench;
+create schema log;
+create schema stream;
+create table esbench.format (number integer);
+create table esbench.logs (
     name varchar, facts json, declared json, ordered boolean, events bigint, streams bigint, rejects bigint,
     created_at timestamptz default now()
 );
-create table if not exists esbench.inputs (
+create table esbench.inputs (
     log varchar, name varchar, size bigint, digest varchar, loaded_at timestamptz default now()
 );
-create table if not exists esbench.rejects (
+create table esbench.rejects (
     log varchar, source varchar, record bigint, line bigint, reason varchar, raw varchar,
     stream_id varchar, version bigint  -- where they could be read
 );
@@ -64,21 +64,34 @@ def transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
         yield
         con.execute("commit")
     except BaseException:
-        con.execute("rollback")
+        # A commit that failed, on a full disk for one, has rolled back by itself.
+        with suppress(duckdb.TransactionException):
+            con.execute("rollback")
         raise
 
 
 def prepare(con: duckdb.DuckDBPyConnection, *, read_only: bool = False) -> None:
-    """Make sure that the catalog is there and of a format that this esbench knows."""
-    if not read_only:
-        con.execute(_CATALOG)
-        con.execute(f"insert into esbench.format select {FORMAT} where not exists (from esbench.format)")
-    try:
-        found = con.execute("select number from esbench.format").fetchall()
-    except duckdb.CatalogException:
-        raise BenchError("not a bench: the file is a DuckDB database without esbench's catalog") from None
-    if found and found[0][0] > FORMAT:
-        raise BenchError(f"the bench has format {found[0][0]}, this esbench knows {FORMAT}: upgrade esbench")
+    """Make sure that the catalog is there and of a format that this esbench knows; an empty database gets one.
+
+    Raises BenchError for a database of something else, which is left as it is.
+    """
+    tables = {
+        (schema, table)
+        for schema, table in con.execute("select schema_name, table_name from duckdb_tables()").fetchall()
+    }
+    if ("esbench", "format") in tables:
+        found = con.execute("select max(number) from esbench.format").fetchall()[0][0]
+        if found > FORMAT:
+            raise BenchError(f"a bench of format {found}, this esbench knows {FORMAT}: pip install -U esbench")
+    elif tables or read_only:
+        raise BenchError(
+            "no bench, but a DuckDB database of something else: load its events with "
+            "bench.load(duckdb.connect(...).table(...), name=...)"
+        )
+    else:
+        with transaction(con):
+            con.execute(_CATALOG)
+            con.execute("insert into esbench.format values ($format)", {"format": FORMAT})
 
 
 def entries(con: duckdb.DuckDBPyConnection) -> list[Entry]:

@@ -145,7 +145,7 @@ def _moment(value: object) -> datetime:
         except ValueError:
             raise BadCoordinate(f'as_of is not an ISO 8601 time: "{value}" (such as 2024-06-07T12:00Z)') from None
     if isinstance(value, date) and not isinstance(value, datetime):
-        value = datetime(value.year, value.month, value.day)
+        value = datetime(value.year, value.month, value.day, tzinfo=UTC)
     if not isinstance(value, datetime) or value != value:  # NaT differs from itself
         raise BadCoordinate(f"as_of is not a time: {value!r}")
     if isinstance(value, pd.Timestamp):

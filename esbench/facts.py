@@ -14,7 +14,15 @@ __all__ = ["MEANINGS", "Facts"]
 MEANINGS: Mapping[str, str] = MappingProxyType(
     {
         name: f"/{name}"
-        for name in ("causation_id", "correlation_id", "commit_id", "tenant", "expected_version", "writer")
+        for name in (
+            "causation_id",
+            "correlation_id",
+            "commit_id",
+            "tenant",
+            "expected_version",
+            "writer",
+            "commanded_at",
+        )
     }
 )
 
@@ -23,9 +31,9 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
 class Facts:
     """Facts of a log.
 
-    ``base`` is the first version of a whole stream (0 or 1), None when it is unknown. ``derived_versions``: numbered by
-    the loader, so no gap is claimed from them. ``positions``: ``recorded`` by the source, the ``lines`` of one
-    file, or ``issued`` where the source has no order, so none is claimed. ``truncated``: ids or patterns of streams whose
+    ``base`` is the first version of a whole stream (0 or 1), None when it is unknown. ``derived_versions``: numbered
+    by the loader, so no gap is claimed from them. ``positions``: ``recorded`` by the source, the ``lines`` of one file,
+    or ``issued`` where the source has no order, so none is claimed. ``truncated``: ids or patterns of streams whose
     missing head is declared. ``keys``: where metadata keeps what has a meaning.
 
     >>> Facts(truncated=("item-*",)).is_truncated("item-7")

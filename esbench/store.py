@@ -6,28 +6,40 @@ Everything is computed on one cursor, into TEMP tables and then in one transacti
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from esbench import payload
+from esbench.batch import Batch, judged
 from esbench.catalog import Entry, entries, entry, transaction
 from esbench.errors import NameTaken, SourceError
-from esbench.event import CANONICAL, literal, quote
+from esbench.event import CANONICAL, quote
 from esbench.events import ORDER
 from esbench.facts import Facts
-from esbench.sources.columns import Columns, Reading
-from esbench.sources.staged import Raw, Staged
+from esbench.sources.columns import Columns
+from esbench.sources.staged import RECORD, Staged
 
-__all__ = ["append", "create"]
+__all__ = ["append", "create", "free"]
 
 #: Rejects are fetched again from their source and written in batches of this many.
 _REJECTS = 10_000
+
+
+def free(con: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Raise NameTaken where the bench has a log of that name; DuckDB does not tell upper from lower case."""
+    for found in entries(con):
+        if found.name.lower() == name.lower():
+            raise NameTaken(
+                f'the bench has a log "{found.name}": load(append=True) adds to it, '
+                f'bench.drop("{found.name}") removes it'
+            )
 
 
 def create(
@@ -43,23 +55,21 @@ def create(
 
     Raises NameTaken, and SourceError where no record can become an event, or with ``strict`` where one cannot.
     """
-    if any(found.name.lower() == name.lower() for found in entries(con)):
-        raise NameTaken(f'the bench has a log "{name}": load(append=True) adds to it, bench.drop("{name}") removes it')
-    batch = _batch(con, staged, columns)
-    rejects = _judge(con, batch, strict=strict)
+    free(con, name)
+    batch = judged(con, staged, columns, strict=strict)
     _key_streams(con, batch, log=None)
     facts = Facts(
         base=declared.get("base"),
         derived_versions="version" not in batch.readings,
-        positions=_positions(con, batch),
+        positions=batch.positions,
         truncated=tuple(declared.get("truncated", ())),
         keys={**Facts().keys, **declared.get("keys", {})},
-        notes=(*staged.notes, *_notes(con, batch)),
+        notes=(*staged.notes, *batch.notes()),
     )
     with transaction(con):
         con.execute(f"create table stream.{quote(name)} as select stream_key, stream_id from new_streams order by 1")
         con.execute(f"create table log.{quote(name)} as {_select(batch, facts)}")
-        return _record(con, name, batch, facts, declared, rejects, ordered=True)
+        return _record(con, name, batch, facts, declared, ordered=True)
 
 
 def append(
@@ -67,127 +77,29 @@ def append(
 ) -> Entry:
     """Add a later batch to a log. Raises SourceError when it overlaps with what the log has."""
     found = entry(con, name)
-    batch = _batch(con, staged, columns)
+    _refuse_known_inputs(con, name, staged)
+    batch = judged(con, staged, columns, strict=strict)
     if ("version" not in batch.readings) != found.facts.derived_versions:
         raise SourceError(
-            f'"{name}" {"has versions numbered by the loader" if found.facts.derived_versions else "records versions"}, '
-            f"this batch {'records its own' if found.facts.derived_versions else 'has none'}: load it as another log"
+            f'"{name}" has versions numbered by the loader, this batch records its own: load it as another log'
+            if found.facts.derived_versions
+            else f'"{name}" records versions, this batch has none: load it as another log'
         )
-    _refuse_known_inputs(con, name, staged)
-    rejects = _judge(con, batch, strict=strict)
-    last = _one(con, f"select coalesce(max(position), 0) from log.{quote(name)}")
+    last = con.execute(f"select coalesce(max(position), 0) from log.{quote(name)}").fetchall()[0][0]
     if found.facts.positions == "recorded":
         _refuse_overlap(con, batch, name, last)
     _key_streams(con, batch, log=name)
-    facts = replace(found.facts, notes=(*dict.fromkeys((*found.facts.notes, *staged.notes, *_notes(con, batch))),))
+    facts = replace(found.facts, notes=(*dict.fromkeys((*found.facts.notes, *staged.notes, *batch.notes())),))
+    if facts.positions == "lines" and not staged.in_order:
+        facts = replace(facts, positions="issued")
     with transaction(con):
         con.execute(f"insert into stream.{quote(name)} select stream_key, stream_id from new_streams where is_new")
         con.execute(f"insert into log.{quote(name)} {_select(batch, facts, after=last, log=name)}")
-        return _record(con, name, batch, facts, found.declared, rejects, ordered=False)
+        return _record(con, name, batch, facts, found.declared, ordered=False)
 
 
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """Staged records and how their fields read as canonical columns."""
-
-    staged: Staged
-    readings: dict[str, Reading]
-    stands_in: bool  # occurred_at for recorded_at
-
-    def value(self, name: str) -> str:
-        """SQL for a canonical column's value over the staged table."""
-        if name == "recorded_at" and self.stands_in:
-            name = "occurred_at"
-        return self.readings[name].value if name in self.readings else f"null::{CANONICAL[name]}"
-
-
-def _batch(con: duckdb.DuckDBPyConnection, staged: Staged, columns: Columns) -> _Batch:
-    readings = columns.expressions(staged.fields)
-    for name in ("stream_id", "event_type"):
-        if name not in readings:
-            raise SourceError(
-                f'no column for "{name}" among {", ".join(staged.fields) or "no fields at all"}: '
-                f'name it with columns={{"{name}": ...}}, a field or an SQL expression'
-            )
-    batch = _Batch(staged, readings, stands_in="recorded_at" not in readings and "occurred_at" in readings)
-    try:
-        con.execute(f"select {', '.join(map(batch.value, CANONICAL))} from {staged.table} limit 0")
-    except duckdb.Error as error:
-        raise SourceError(
-            f"columns: {str(error).splitlines()[0]} (the fields are {', '.join(staged.fields)})"
-        ) from error
-    return batch
-
-
-def _judge(con: duckdb.DuckDBPyConnection, batch: _Batch, *, strict: bool) -> int:
-    """Find the records that cannot become events: TEMP table ``refused (record, reason)``; their number."""
-    con.execute("create temp table unproven (record bigint, reason varchar)")
-    for name in ("data", "metadata"):
-        if name in batch.readings and batch.readings[name].doubtful is not None:
-            _judge_json(con, batch, batch.readings[name])
-    con.execute(
-        f"""
-        create temp table refused as
-        select record, coalesce({_reason(batch)}, unproven.reason) as reason
-        from {batch.staged.table} left join unproven using (record)
-        where coalesce({_reason(batch)}, unproven.reason) is not null
-        order by record
-        """
-    )
-    count: int = _one(con, "select count(*) from refused")
-    if count and (strict or count == _one(con, f"select count(*) from {batch.staged.table}")):
-        record, reason = con.execute("select record, reason from refused order by record limit 1").fetchall()[0]
-        (raw,) = batch.staged.raw([record])
-        rest = "strict=True stops here" if strict else f"and so with all {count:,} records: nothing to load"
-        raise SourceError(f"{_place(raw)}: {reason} ({rest})")
-    return count
-
-
-def _reason(batch: _Batch) -> str:
-    """SQL for why a record is a reject; NULL where it is none."""
-    required = {"stream_id", "event_type", "version", "position"}
-    cases = ["when problem is not null then problem"]
-    for name, reading in batch.readings.items():
-        field = literal(f'"{reading.field}"')
-        if name in required:
-            cases.append(f"when {reading.raw} is null then {field} || ' is missing'")
-        if reading.bad is not None:
-            form = literal(f" is not {reading.form}: ")
-            shown = f"""'"' || left({reading.raw}::varchar, 80) || '"'"""
-            cases.append(f"when {reading.raw} is not null and ({reading.bad}) then {field} || {form} || {shown}")
-    return "case " + " ".join(cases) + " end"
-
-
-def _judge_json(con: duckdb.DuckDBPyConnection, batch: _Batch, reading: Reading) -> None:
-    """Let the decoder judge the payload texts that SQL cannot prove to be JSON."""
-    found = con.sql(
-        f"""
-        select record, {reading.value} from {batch.staged.table}
-        where {reading.raw} is not null and ({reading.doubtful})
-        """
-    ).to_arrow_reader(10_000)
-    reasons = [
-        (record, f'"{reading.field}" is not JSON: {reason}')
-        for chunk in found
-        for record, text in zip(*(column.to_pylist() for column in chunk.columns), strict=True)
-        if (reason := payload.check(text) if text is not None else "not UTF-8") is not None
-    ]
-    con.register("judged", pa.table({"record": [r for r, _ in reasons], "reason": [why for _, why in reasons]}))
-    con.execute("insert into unproven select record::bigint, reason::varchar from judged")
-    con.unregister("judged")
-
-
-def _positions(con: duckdb.DuckDBPyConnection, batch: _Batch) -> Literal["recorded", "lines", "issued"]:
-    """Where positions come from: a source's own only where it repeats none."""
-    if "position" not in batch.readings:
-        return "lines" if batch.staged.in_order else "issued"
-    position = batch.value("position")
-    unique = _one(con, f"select count(*) = count(distinct {position}) from {_accepted(batch)}")
-    return "recorded" if unique else "issued"
-
-
-def _key_streams(con: duckdb.DuckDBPyConnection, batch: _Batch, *, log: str | None) -> None:
-    """TEMP table ``new_streams (stream_key, stream_id, is_new)`` of this batch; keys are dense, in order of appearance."""
+def _key_streams(con: duckdb.DuckDBPyConnection, batch: Batch, *, log: str | None) -> None:
+    """TEMP table ``new_streams (stream_key, stream_id, is_new)`` of a batch; keys are dense, in order of appearance."""
     known = f"stream.{quote(log)}" if log else "(select 0::bigint as stream_key, null::varchar as stream_id)"
     con.execute(
         f"""
@@ -200,51 +112,55 @@ def _key_streams(con: duckdb.DuckDBPyConnection, batch: _Batch, *, log: str | No
             ) as stream_key,
             stream_id,
             known.stream_key is null as is_new
-        from (select {batch.value("stream_id")} as stream_id, min(record) as first from {_accepted(batch)} group by 1)
+        from (select {batch.value("stream_id")} as stream_id, min({RECORD}) as first from {batch.accepted} group by 1)
         left join {known} as known using (stream_id)
         order by first
         """
     )
 
 
-def _select(batch: _Batch, facts: Facts, *, after: int = 0, log: str | None = None) -> str:
-    """SQL for the batch as rows of a log table, in folding order; positions of the loader's go on ``after``."""
-    values = {name: batch.value(name) for name in CANONICAL}
+def _select(batch: Batch, facts: Facts, *, after: int = 0, log: str | None = None) -> str:
+    """SQL for the batch as rows of a log table, in folding order; positions that the loader gives go on ``after``."""
+    values = {name: value for name in CANONICAL if (value := batch.value(name)) is not None}
     if facts.positions != "recorded":
-        if "position" in batch.readings and "source_position" not in batch.readings:
+        if "position" in values and "source_position" not in values:
             values["source_position"] = f"{values['position']}::varchar"
-        values["position"] = f"record + {after}"
+        values["position"] = f"({RECORD} + {after})"
     version, earlier = "version", ""
     if facts.derived_versions:
-        start = 0 if facts.base is None else facts.base - 1
-        version = f"row_number() over (partition by stream_key order by record) + {start}"
+        start = "0" if facts.base is None else str(facts.base - 1)
         if log:
-            version = f"row_number() over (partition by stream_key order by record) + coalesce(earlier.last, {start})"
             last = f"select stream_key, max(version) as last from log.{quote(log)} group by stream_key"
-            earlier = f"left join ({last}) as earlier using (stream_key)"
-    typed = ", ".join(f"({values[name]})::{kind} as {name}" for name, kind in CANONICAL.items() if name != "version")
+            earlier, start = f"left join ({last}) as earlier using (stream_key)", f"coalesce(earlier.last, {start})"
+        version = f"row_number() over (partition by stream_key order by {RECORD}) + {start} as version"
+    # Only canonical names meet those of other tables. Columns that the batch has not are put in after sorting, which
+    # then moves less.
+    read = ", ".join(f"{value} as {name}" for name, value in values.items())
+    whole = (name if name in ("version", *values) else f"null::{kind} as {name}" for name, kind in CANONICAL.items())
     return f"""
-        select stream_key, {", ".join(CANONICAL).replace(" version,", f" ({version})::bigint as version,")}
-        from (select record, {values["version"]} as version, {typed} from {_accepted(batch)})
-        join new_streams using (stream_id) {earlier}
-        order by {ORDER}
+        select stream_key, {", ".join(whole)}
+        from (
+            select stream_key, {version}, {", ".join(name for name in values if name != "version")}
+            from (select {RECORD}, {read} from {batch.accepted})
+            join new_streams using (stream_id) {earlier}
+            order by {ORDER}
+        )
         """
 
 
 def _record(
     con: duckdb.DuckDBPyConnection,
     name: str,
-    batch: _Batch,
+    batch: Batch,
     facts: Facts,
     declared: dict[str, Any],
-    rejects: int,
     *,
     ordered: bool,
 ) -> Entry:
     """Put the log, its inputs and its rejects into the catalog."""
     if declared.get("base") is None and not facts.derived_versions:
         facts = replace(facts, base=_base(con, name))
-    if rejects:
+    if batch.refused:
         _keep_rejects(con, name, batch)
     for read in batch.staged.inputs:
         con.execute(
@@ -276,10 +192,14 @@ def _base(con: duckdb.DuckDBPyConnection, name: str) -> int | None:
     return None if zeros == ones else int(ones > zeros)
 
 
-def _keep_rejects(con: duckdb.DuckDBPyConnection, name: str, batch: _Batch) -> None:
+def _keep_rejects(con: duckdb.DuckDBPyConnection, name: str, batch: Batch) -> None:
     """Write the refused records with their raw text, which only their source still has."""
     records = [record for (record,) in con.execute("select record from refused order by record").fetchall()]
     found = batch.staged.raw(records)
+
+    def where(name: str) -> str:
+        return f"{batch.value(name) or 'null'} as {name}"
+
     while some := list(islice(found, _REJECTS)):
         con.register(
             "raws",
@@ -295,8 +215,11 @@ def _keep_rejects(con: duckdb.DuckDBPyConnection, name: str, batch: _Batch) -> N
         con.execute(
             f"""
             insert into esbench.rejects
-            select ?, source, record, line, reason, raw, {batch.value("stream_id")}, {batch.value("version")}
-            from raws join refused using (record) join {batch.staged.table} using (record)
+            select ?, source, record, line, reason, raw, stream_id, version
+            from raws
+            join refused using (record)
+            join (select {RECORD} as record, {where("stream_id")}, {where("version")} from {batch.staged.table})
+                using (record)
             order by record
             """,
             [name],
@@ -304,59 +227,45 @@ def _keep_rejects(con: duckdb.DuckDBPyConnection, name: str, batch: _Batch) -> N
         con.unregister("raws")
 
 
-def _notes(con: duckdb.DuckDBPyConnection, batch: _Batch) -> Iterator[str]:
-    """What the load has to say about how fields became columns."""
-    readings = batch.readings
-    if "version" not in readings:
-        yield "versions are derived: no column for them, so events were numbered in source order and no gap is claimed"
-    if "position" in readings and _positions(con, batch) == "issued":
-        yield f'positions are issued in arrival order: "{readings["position"].field}" repeats (kept in source_position)'
-    elif "position" not in readings and not batch.staged.in_order:
-        yield "positions are issued in arrival order: several inputs have no order among them"
-    if batch.stands_in:
-        yield f'"{readings["occurred_at"].field}" stands in for recorded_at: no other time'
-    elif "recorded_at" not in readings:
-        yield "no recorded_at: as_of= finds nothing and no clock is checked"
-    if "data" not in readings:
-        yield "no data: events carry no payload"
-    for reading in readings.values():
-        if reading.cut is not None:
-            count = _one(con, f"select count(*) from {_accepted(batch)} where {reading.cut}")
-            if count:
-                yield f'"{reading.field}" is finer than microseconds in {count:,} records: cut'
-
-
 def _refuse_known_inputs(con: duckdb.DuckDBPyConnection, name: str, staged: Staged) -> None:
-    for read in staged.inputs:
-        known = con.execute(
-            "select name, loaded_at::date::varchar from esbench.inputs where log = ? and size = ? and digest = ?",
-            [name, read.size, read.digest],
+    known = {
+        (size, digest): f"{as_name}, loaded {day}"
+        for size, digest, as_name, day in con.execute(
+            "select size, digest, name, loaded_at::date::varchar from esbench.inputs where log = ? order by all", [name]
         ).fetchall()
-        if known:
-            as_name, day = known[0]
-            raise SourceError(f'{read.name} is in "{name}" already (as {as_name}, loaded {day}): nothing was added')
+    }
+    for read in staged.inputs:
+        if (read.size, read.digest) in known:
+            as_name = known[read.size, read.digest]
+            raise SourceError(f'{read.name} is in "{name}" already (as {as_name}): nothing was added')
+        smaller = sorted({size for size, _ in known if 0 < size < read.size})
+        for size, digest in _beginnings(Path(read.name), smaller):
+            if (size, digest) in known:
+                raise SourceError(
+                    f'{read.name} begins with what is in "{name}" already (as {known[size, digest]}): it has grown '
+                    f"since; give what was added alone (tail -c +{size + 1}); nothing was added"
+                )
 
 
-def _refuse_overlap(con: duckdb.DuckDBPyConnection, batch: _Batch, name: str, last: int) -> None:
+def _beginnings(path: Path, sizes: Sequence[int]) -> Iterator[tuple[int, str]]:
+    """The SHA-256 of a file's first bytes, for several sizes (ascending)."""
+    if sizes and path.is_file():
+        sha, done = hashlib.sha256(), 0
+        with path.open("rb") as handle:
+            for size in sizes:
+                while part := handle.read(min(size - done, 1 << 20)):
+                    sha.update(part)
+                    done += len(part)
+                yield size, sha.hexdigest()
+
+
+def _refuse_overlap(con: duckdb.DuckDBPyConnection, batch: Batch, name: str, last: int) -> None:
     if "position" not in batch.readings:
         raise SourceError(f'"{name}" has recorded positions, this batch has none: load it as another log')
-    if _positions(con, batch) == "issued":
+    if batch.positions == "issued":
         raise SourceError(f'"{batch.readings["position"].field}" repeats in this batch: load it as another log')
-    first = _one(con, f"select min({batch.value('position')}) from {_accepted(batch)}")
-    if first is not None and first <= last:
+    first = con.execute(f"select min({batch.value('position')}) from {batch.accepted}").fetchall()[0][0]
+    if first <= last:
         raise SourceError(
             f'this batch begins at position {first:,}, "{name}" reaches {last:,}: they overlap, nothing was added'
         )
-
-
-def _accepted(batch: _Batch) -> str:
-    """SQL for the staged records that are not refused."""
-    return f"(select * from {batch.staged.table} anti join refused using (record))"
-
-
-def _place(raw: Raw) -> str:
-    return f"{raw.source}, record {raw.record}" if raw.line is None else f"{raw.source}:{raw.line}"
-
-
-def _one(con: duckdb.DuckDBPyConnection, sql: str) -> Any:
-    return con.execute(sql).fetchall()[0][0]  # fetchone would leave a reader open, and its snapshot with it

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import aggregates
 import pandas as pd
 import pytest
-from make import COUNTS, PLANTED, REJECTS
 
+import aggregates
 import esbench as es
 from esbench.demo import SAMPLES
+from make import COUNTS, PLANTED, REJECTS
 from tests.conftest import ROOT
 
 

@@ -86,6 +86,8 @@ _INTEGERS = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?$", re.IGNORECASE)
 _ISO = r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?)?"
 #: More decimals than these would be rounded.
 _DECIMALS = 15
+#: No time lies so many microseconds from 1970: the year is 293,500, where DuckDB's end.
+_END = 9_200_000_000_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +108,8 @@ class Resolved:
 class Reading:
     """How one canonical column is read, as SQL over the staged fields.
 
-    ``value`` is NULL where it cannot be read; ``bad`` is true there (asked only where ``raw`` is not NULL), and the record is
-    then a reject because ``raw`` is not ``form``. ``cut`` is true where the value loses digits of its clock.
+    ``value`` is NULL where it cannot be read; ``bad`` is true there (asked only where ``raw`` is not NULL), and the
+    record is then a reject because ``raw`` is not ``form``. ``cut`` is true where the value loses digits of its clock.
     """
 
     field: str
@@ -146,6 +148,8 @@ class Columns:
         """
         sql = {name: text for name, text in self.given.items() if text not in names}
         target = {name: text for name, text in self.given.items() if text in names}
+        if "" in target.values():
+            raise SourceError("columns: a field without a name cannot be read: give it one in the source")
         claimed = set(target.values())
         for canonical in CANONICAL:
             if canonical not in self.given:
@@ -223,22 +227,28 @@ def _bare(name: str) -> str:
 
 
 def _mentions(sql: str, name: str) -> bool:
-    return quote(name) in sql or re.search(rf"(?<![\w\"]){re.escape(name)}(?![\w\"])", sql, re.IGNORECASE) is not None
+    return name != "" and (quote(name) in sql or _has_word(sql, name))
+
+
+def _has_word(sql: str, name: str) -> bool:
+    return re.search(rf"(?<![\w\"]){re.escape(name)}(?![\w\"])", sql, re.IGNORECASE) is not None
 
 
 def _clock(of: str, raw: str, text: str, clock: str) -> Reading:
     """A time from a number as text, cut (not rounded) to microseconds without ever becoming a float."""
     units, start = CLOCKS[clock]
-    # Whole units, then microseconds: a decimal's own division would make a float.
-    number = f"try_cast({text} as decimal(38, {_DECIMALS}))"
-    fine = f"({number} * {max(1_000_000 // units, 1)} - {start * max(units, 1_000_000)})"
-    each = max(units // 1_000_000, 1)
+    each, factor = max(units // 1_000_000, 1), max(1_000_000 // units, 1)
+    # Nothing may overflow: DuckDB takes what stands twice out of try(). So the decimal has room for the factor. Its
+    # division would make a float, that of whole units does not.
+    number = f"try_cast({text} as decimal({38 - len(str(factor)) + 1}, {_DECIMALS}))"
+    fine = f"({number} * {factor} - {start * max(units, 1_000_000)})"
     whole = f"floor({fine})::hugeint"
     micros = f"(({whole} - ({whole} % {each} + {each}) % {each}) // {each})"
-    time = f"try(make_timestamptz({micros}::bigint))"
-    rounded = f"regexp_matches({text}, '\\.\\d{{{_DECIMALS + 1}}}|[eE]-|_')"
-    bad = f"{time} is null or {rounded}"
-    return Reading(of, time, raw, f"a number of {clock}", bad, f"try({fine} <> {micros} * {each})")
+    time = f"case when abs({micros}) < {_END} then make_timestamptz({micros}::bigint) end"
+    inexact = f"regexp_matches({text}, '\\.\\d{{{_DECIMALS + 1}}}|[eE]-|_')"
+    return Reading(
+        of, time, raw, f"a number of {clock}", f"{time} is null or {inexact}", f"{fine} <> {micros} * {each}"
+    )
 
 
 def _integer(of: str, value: str, type_: str) -> Reading:

@@ -113,7 +113,8 @@ def _renamed(rows: pa.Table | pa.RecordBatchReader) -> pa.Table | pa.RecordBatch
 
 def _arrow(source: Frame, columns: Columns) -> pa.Table | pa.RecordBatchReader:
     if isinstance(source, duckdb.DuckDBPyRelation):
-        return source.to_arrow_reader(50_000)
+        reader: pa.RecordBatchReader = source.to_arrow_reader(50_000)
+        return reader
     if not isinstance(source, pd.DataFrame):
         return source
     names = [str(name) for name in source.columns]
