@@ -8,7 +8,7 @@ import duckdb
 
 import esbench as es
 from benchmarks import logs
-from benchmarks.measure import in_turn, report
+from benchmarks.measure import fresh, in_turn, report
 
 __all__ = ["run"]
 
@@ -21,7 +21,7 @@ def run(folder: Path, events: int, rounds: int) -> None:
     ):
 
         def bare(path: Path = path) -> None:
-            with duckdb.connect(_fresh(folder / "bare.duckdb")) as con:
+            with duckdb.connect(fresh(folder / "bare.duckdb")) as con:
                 con.execute(
                     f"create table events as select * from read_json('{path}', columns={logs.COLUMNS}, "
                     "format='newline_delimited')"
@@ -29,14 +29,8 @@ def run(folder: Path, events: int, rounds: int) -> None:
                 con.execute("checkpoint")
 
         def load(path: Path = path) -> None:
-            with es.open(_fresh(folder / "bench.duckdb")) as bench:
+            with es.open(fresh(folder / "bench.duckdb")) as bench:
                 bench.load(path, "events")
 
         medians = in_turn({"bare create table as read_json": bare, "bench.load": load}, rounds=rounds)
         report(title, medians, against="bare create table as read_json", target=target, events=events)
-
-
-def _fresh(path: Path) -> Path:
-    for old in (path, path.with_name(path.name + ".wal")):
-        old.unlink(missing_ok=True)
-    return path

@@ -47,9 +47,11 @@ def compact(folder: Path, events: int) -> Path:
                         when r < 95 then 'PriceChanged'
                         else 'ItemRenamed'
                     end as event_type,
-                    strftime(timestamp '2024-01-01' + interval (n * 100) millisecond, '%Y-%m-%dT%H:%M:%S.%gZ') as recorded_at,
+                    strftime(timestamp '2024-01-01' + interval (n * 100) millisecond, '%Y-%m-%dT%H:%M:%S.%gZ')
+                        as recorded_at,
                     case
-                        when version = 1 then json_object('name', 'Item ' || stream_id, 'quantity', 5, 'price', quantity * 1.5)
+                        when version = 1 then json_object(
+                            'name', 'Item ' || stream_id, 'quantity', 5, 'price', quantity * 1.5)
                         when r < 45 then json_object('quantity', quantity, 'warehouse', 'W' || (r % 7))
                         when r < 85 then json_object(
                             'quantity', quantity, 'order_id', 'o-' || n,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import duckdb
 
-__all__ = ["in_turn", "machine", "report"]
+__all__ = ["fresh", "in_turn", "machine", "report"]
 
 
 def in_turn(candidates: Mapping[str, Callable[[], object]], *, rounds: int = 3) -> dict[str, float]:
@@ -25,7 +25,9 @@ def in_turn(candidates: Mapping[str, Callable[[], object]], *, rounds: int = 3) 
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-def report(title: str, medians: Mapping[str, float], *, against: str, target: str = "", events: int | None = None) -> None:
+def report(
+    title: str, medians: Mapping[str, float], *, against: str, target: str = "", events: int | None = None
+) -> None:
     """Print the medians and their ratios to one of them."""
     print(f"\n{title}{f'  (target: {target})' if target else ''}", flush=True)
     for name, seconds in medians.items():
@@ -43,3 +45,10 @@ def machine() -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     versions = f"Python {platform.python_version()}, duckdb {duckdb.__version__}"
     return f"{os.cpu_count()} x {model}, {memory:.0f} GiB, {platform.system()}, {versions}"
+
+
+def fresh(path: Path) -> Path:
+    """The path of a database file that is not there yet."""
+    for old in (path, path.with_name(path.name + ".wal")):
+        old.unlink(missing_ok=True)
+    return path

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import esbench as es
 from benchmarks import logs
-from benchmarks.load import _fresh
-from benchmarks.measure import in_turn, report
+from benchmarks.measure import fresh, in_turn, report
 from esbench.fold import sql
 
 __all__ = ["run"]
@@ -45,7 +44,7 @@ _READ = """
 
 def run(folder: Path, events: int, rounds: int) -> None:
     """A bench of that many events; relations are read to the end by an aggregate over all of their columns."""
-    with es.open(_fresh(folder / "projections.duckdb")) as bench:
+    with es.open(fresh(folder / "projections.duckdb")) as bench:
         log = bench.load(logs.compact(folder, events), "events")
         source = log.source
         states = {

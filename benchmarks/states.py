@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
+from uuid import UUID
 
 import esbench as es
 from benchmarks import logs
-from benchmarks.load import _fresh
-from benchmarks.measure import in_turn, report
+from benchmarks.measure import fresh, in_turn
 
 __all__ = ["run"]
 
@@ -33,46 +34,39 @@ def _order(state: dict[str, int], event: es.Event) -> dict[str, int]:
 
 def run(folder: Path, events: int, rounds: int) -> None:
     """A bench of that many events, and the peer's store with the events of its first thousand streams."""
-    with es.open(_fresh(folder / "states.duckdb")) as bench:
+    with es.open(fresh(folder / "states.duckdb")) as bench:
         log = bench.load(logs.compact(folder, events), "events")
         ids = log.streams()["stream_id"].sample(200, random_state=1).tolist()
         for title, one in (
             ("the events of one stream", lambda stream: log.events(stream, version=20)),
             ("the state of one stream", lambda stream: log.state(inventory, stream, version=20)),
         ):
-            seconds = []
+            seconds: list[float] = []
             for stream in ids:
                 start = time.perf_counter()
                 one(stream)
                 seconds.append(time.perf_counter() - start)
             middle, worst = statistics.median(seconds), statistics.quantiles(seconds, n=20)[-1]
             print(f"\n{title} at version 20  (target: under 10 ms)")
-            print(f"  median {middle * 1000:.1f} ms, 95th percentile {worst * 1000:.1f} ms, of {events:,} events", flush=True)
+            print(f"  median {middle * 1000:.1f} ms, 95th percentile {worst * 1000:.1f} ms, of {events:,} events")
 
         replay, count = _peer(log)
-        medians = in_turn({"eventsourcing repository.get": replay, "log.states": lambda: log.states(inventory)}, rounds=rounds)
-        rates = {"eventsourcing repository.get": count, "log.states": events}
+        peer, own = "eventsourcing repository.get", "log.states"
+        medians = in_turn({peer: replay, own: lambda: log.states(inventory)}, rounds=rounds)
         print("\nstates with Python handlers, 3 event types with a handler  (target: at least 20 x the peer's rate)")
-        for name, seconds in medians.items():
-            peer = count / medians["eventsourcing repository.get"]
-            rate = rates[name] / seconds
-            print(f"  {name:44} {seconds:8.3f} s  {rate:12,.0f} events/s  {rate / peer:6.1f} x", flush=True)
+        for name, rate in {peer: count / medians[peer], own: events / medians[own]}.items():
+            ratio = rate * medians[peer] / count
+            print(f"  {name:44} {medians[name]:8.3f} s  {rate:12,.0f} events/s  {ratio:6.1f} x", flush=True)
 
 
-def _peer(log: es.Log, streams: int = 200) -> tuple[object, int]:
-    """The same events of the first streams in the peer's own store (in memory), and a function that replays them all."""
-    from uuid import NAMESPACE_URL, uuid5
-
+def _peer(log: es.Log, streams: int = 200) -> tuple[Callable[[], None], int]:
+    """The same events of the first streams in the peer's own store, in memory, and a function that replays them all."""
     from eventsourcing.application import Application
     from eventsourcing.domain import Aggregate, event
 
     class Item(Aggregate):
         def __init__(self, stream: str, name: str, price: float) -> None:
             self.stream, self.name, self.price, self.quantity = stream, name, price, 5
-
-        @staticmethod
-        def create_id(stream: str) -> object:
-            return uuid5(NAMESPACE_URL, stream)
 
         @event("ItemsAdded")
         def add(self, quantity: int, warehouse: str) -> None:
@@ -90,7 +84,7 @@ def _peer(log: es.Log, streams: int = 200) -> tuple[object, int]:
         def rename(self, name: str) -> None:
             self.name = name
 
-    application: Application = Application()
+    application = Application[UUID]()
     methods = {"ItemsAdded": "add", "ItemsOrdered": "order", "PriceChanged": "reprice", "ItemRenamed": "rename"}
     ids, count = [], 0
     for stream in log.streams()["stream_id"].head(streams):

@@ -42,9 +42,7 @@ def read(name: str) -> list[dict]:
     text = (gzip.decompress(raw) if name.endswith(".gz") else raw).decode()
     if name.endswith(".csv"):
         rows = list(csv.DictReader(io.StringIO(text, newline="")))
-        records = [
-            {**row, "data": json.loads(row["data"]), "metadata": json.loads(row["metadata"])} for row in rows
-        ]
+        records = [{**row, "data": json.loads(row["data"]), "metadata": json.loads(row["metadata"])} for row in rows]
     else:
         bad = {reject.line for reject in make.REJECTS if reject.file == name}
         records = [json.loads(line) for n, line in enumerate(text.splitlines(), 1) if n not in bad]

@@ -24,13 +24,13 @@ from esbench.errors import SourceError
 from esbench.sources.columns import Columns
 from esbench.sources.files import json_text, stage
 from esbench.sources.staged import Staged
-from esbench.sources.template import Template
+from esbench.sources.template import Form, Template
 from tests.json_texts import BROKEN, CONTENTS, DUMPED, SCALARS, SPACES, STRINGS, VALUES, oracle
 
 GIVEN = Columns(
     {"stream_id": "stream_id", "version": "version", "event_type": "type", "data": "data", "metadata": "meta"}
 )
-NAMES = {"stream_id": "text", "version": "text", "type": "text", "data": "json", "meta": "json"}
+NAMES: dict[str, Form] = {"stream_id": "text", "version": "text", "type": "text", "data": "json", "meta": "json"}
 EVENT = '{"stream_id":"a","version":1,"type":"T","data":{"n":1},"meta":null}'
 PLAIN = (EVENT + "\n").encode()
 ALL = Columns()
@@ -170,13 +170,15 @@ def test_regular_lines_are_proven_in_sql(separators):
     ]
     texts = [json.dumps(event, separators=separators) for event in found]
     template = Template.infer(con, texts, NAMES)
+    assert template is not None
     con.execute("create table t as select unnest($texts) as line", {"texts": texts})
     got = con.execute(f"select count(*) filter (proven) from ({template.select('t', NAMES)})").fetchall()
     # The backslash is written as an escape, which a text piece cannot prove where it is read as text.
-    assert got == [(0,)] or got == [(50,)]
+    assert got == [(0,)]
     clean = [text.replace("\\\\", "/") for text in texts]
     con.execute("create table u as select unnest($texts) as line", {"texts": clean})
     template = Template.infer(con, clean, NAMES)
+    assert template is not None
     assert con.execute(f"select count(*) filter (proven) from ({template.select('u', NAMES)})").fetchall() == [(50,)]
 
 
@@ -188,7 +190,7 @@ def test_lines_of_a_second_kind_get_a_template_of_their_own(tmp_path, monkeypatc
     odd = ['{"version":1,"version":2}', '{"stream_id":"\\u0000"}']
     texts = [*first, *second, *odd, *first]
     (tmp_path / "a.jsonl").write_text("\n".join(texts), encoding="utf-8")
-    decoded = []
+    decoded: list[int] = []
     monkeypatch.setattr(json_text._Reader, "_decode", _spy(json_text._Reader._decode, decoded))
     con, found = staged(tmp_path / "a.jsonl")
     agrees(con, found, texts)
