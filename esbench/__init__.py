@@ -11,12 +11,48 @@ from importlib.metadata import version as _version
 from esbench.aggregate import Aggregate
 from esbench.bench import Bench
 from esbench.bench import open_bench as open
+from esbench.checks import Report
 from esbench.errors import EsbenchError
 from esbench.event import At, Event, at
 from esbench.fold.state import State
-from esbench.log import Log
-from esbench.checks import Report
+from esbench.log import Branch, Log
+from esbench.projection import (
+    Projection,
+    count,
+    distinct,
+    expr,
+    field,
+    first,
+    flag,
+    highest,
+    latest,
+    lowest,
+    total,
+)
 
-__all__ = ["Aggregate", "At", "Bench", "EsbenchError", "Event", "Log", "Report", "State", "at", "open"]
+__all__ = [
+    "Aggregate",
+    "At",
+    "Bench",
+    "Branch",
+    "EsbenchError",
+    "Event",
+    "Log",
+    "Projection",
+    "Report",
+    "State",
+    "at",
+    "count",
+    "distinct",
+    "expr",
+    "field",
+    "first",
+    "flag",
+    "highest",
+    "latest",
+    "lowest",
+    "open",
+    "total",
+]
 
 __version__ = _version("esbench")

@@ -15,8 +15,10 @@ from typing import Any, Literal, TypeVar
 from esbench.errors import AggregateError, nearest
 from esbench.event import Event
 from esbench.events import Events
+from esbench.parts import Inside, Made, Together, titles
+from esbench.patterns import pattern
 
-__all__ = ["Aggregate", "Handler", "Lifecycle", "Predicate", "covered", "pattern"]
+__all__ = ["Aggregate", "Handler", "Lifecycle", "Predicate", "covered", "unfit"]
 
 Handler = Callable[[Any, Event], Any]
 Predicate = Callable[[Any], Any]
@@ -82,19 +84,22 @@ class Aggregate:
         self.unknown = unknown
         self.revision = revision
         self._initial = initial
+        self._parts: dict[str, Aggregate] = {}
+        self._own_handlers: dict[str, Handler] = {}
+        self._own_invariants: dict[str, Predicate] = {}
         self._handlers: dict[str, Handler] = {}
         self._invariants: dict[str, Predicate] = {}
         self._lifecycle: Lifecycle | None = None
-        self._frozen = False
+        self._frozen = ""
 
     @property
     def handlers(self) -> Mapping[str, Handler]:
-        """The handler of each event type."""
+        """The handler of each event type; where parts have some, one that calls them all."""
         return MappingProxyType(self._handlers)
 
     @property
     def invariants(self) -> Mapping[str, Predicate]:
-        """The predicate of each invariant."""
+        """The predicate of each invariant, those of parts included."""
         return MappingProxyType(self._invariants)
 
     @property
@@ -109,8 +114,15 @@ class Aggregate:
 
     @property
     def initial(self) -> Any:
-        """The value that ``initial=`` gave, or the function that makes it."""
-        return self._initial
+        """The value that ``initial=`` gave, or the function that makes it; with parts, what makes the whole."""
+        if not self._parts:
+            return self._initial
+        return Made(self._initial, tuple((name, part.initial) for name, part in self._parts.items()))
+
+    @property
+    def parts(self) -> Mapping[str, Aggregate]:
+        """The included parts, by the field of the state in which each has its own."""
+        return MappingProxyType(self._parts)
 
     def on(self, *event_types: str) -> Callable[[_Function], _Function]:
         """Declare the handler ``(state, event) -> state`` of one or several event types.
@@ -125,12 +137,13 @@ class Aggregate:
             self._defining("a handler")
             self._fits(handler, "handler", "(state, event)", 2)
             for name in event_types:
-                if name in self._handlers:
+                if name in self._own_handlers:
                     raise self._error(
-                        f'"{name}" has a handler, {_called(self._handlers[name])}; to define it anew, make the '
+                        f'"{name}" has a handler, {_called(self._own_handlers[name])}; to define it anew, make the '
                         "Aggregate anew (in a notebook: run its cell again first)"
                     )
-            self._handlers.update(dict.fromkeys(event_types, handler))
+            self._own_handlers.update(dict.fromkeys(event_types, handler))
+            self._compile()
             return handler
 
         return register
@@ -147,9 +160,10 @@ class Aggregate:
         def register(predicate: _Function) -> _Function:
             self._defining("an invariant")
             self._fits(predicate, "invariant", "(state)", 1)
-            if text in self._invariants:
+            if text in self._own_invariants:
                 raise self._error(f'two invariants are called "{text}"')
-            self._invariants[text] = predicate
+            self._own_invariants[text] = predicate
+            self._compile()
             return predicate
 
         return register
@@ -164,16 +178,61 @@ class Aggregate:
         """Declare which event types may come first, which may follow which, and which end a stream."""
         self._defining("a lifecycle")
         if self._lifecycle is not None:
-            raise self._error("a second lifecycle; say all of it in one call")
+            brought = [name for name, part in self._parts.items() if part.rules is self._lifecycle]
+            where = f'; part "{brought[0]}" has one' if brought else ""
+            raise self._error(f"a second lifecycle{where}; say all of it in one call")
         self._lifecycle = Lifecycle(
             first=None if first is None else _names(first),
             transitions=MappingProxyType({name: _names(next_) for name, next_ in (transitions or {}).items()}),
             final=_names(final),
         )
 
+    def include(self, part: Aggregate, *, at: str | None = None) -> None:
+        """Take in another aggregate as a part of this one, over the same stream.
+
+        The part's state stands in the field ``at`` of this one's (the part's name unless given), which is a dict. Its
+        handlers and invariants see that field alone; an event that fails in one part changes no other. Of an event
+        type the handlers run in order of inclusion, this aggregate's own last. Invariants keep their texts, after the
+        field where several are equal; the lifecycle may come from one part. Which streams are covered, and what is
+        unknown, this aggregate says. The part freezes.
+
+        >>> stock = Aggregate("stock", initial=0)
+        >>> @stock.on("ItemsAdded")
+        ... def add(state, event):
+        ...     return state + event.data["quantity"]
+        >>> item = Aggregate("InventoryItem", initial={"name": ""})
+        >>> item.include(stock)
+        >>> item
+        Aggregate('InventoryItem', 1 event type, 0 invariants, 1 part: stock)
+        """
+        self._defining("a part")
+        if not isinstance(part, Aggregate):
+            raise self._error(f"include() takes an Aggregate, not {part!r}")
+        name = part.name if at is None else at
+        if not isinstance(name, str) or not name:
+            raise self._error(f"at= names a field of the state, it cannot be {name!r}")
+        if part is self:
+            raise self._error("it cannot be a part of itself")
+        if name in self._parts:
+            raise self._error(f'two parts have their state in "{name}": include(…, at="…") names another field')
+        if part.rules is not None and self._lifecycle is not None:
+            raise self._error(f'part "{name}" brings a second lifecycle; declare one, here or in one part')
+        if not callable(self._initial):
+            try:
+                Made(self._initial, ((name, None),))()
+            except AggregateError as error:
+                raise self._error(str(error)) from None
+        part._freeze(f'after it became a part of "{self.name}"')
+        self._parts[name] = part
+        self._lifecycle = self._lifecycle or part.rules
+        if self.revision is not None and part.revision is not None:
+            # A cache must not outlive a new revision of a part.
+            self.revision = f"{self.revision}, {name} {part.revision}"
+        self._compile()
+
     def freeze(self) -> None:
         """Allow no further definitions; every fold does this."""
-        self._frozen = True
+        self._freeze("after its first fold")
 
     def __repr__(self) -> str:
         parts = [_counted(len(self._handlers), "event type"), _counted(len(self._invariants), "invariant")]
@@ -185,32 +244,68 @@ class Aggregate:
             parts.append(f"stream_type={self.stream_type!r}")
         if self.unknown == "error":
             parts.append('unknown="error"')
+        if self._parts:
+            parts.append(f"{_counted(len(self._parts), 'part')}: {', '.join(self._parts)}")
         return f"Aggregate({self.name!r}, {', '.join(parts)})"
+
+    def _freeze(self, when: str) -> None:
+        self._frozen = self._frozen or when
+
+    def _compile(self) -> None:
+        """Make the handlers and invariants of the whole from its own and those of its parts."""
+        if not self._parts:
+            self._handlers, self._invariants = self._own_handlers, self._own_invariants
+            return
+        own, parts = self._own_handlers, self._parts
+        types = dict.fromkeys([*(name for part in parts.values() for name in part.handlers), *own])
+        self._handlers = {
+            event_type: Together(
+                tuple((name, part.handlers[event_type]) for name, part in parts.items() if event_type in part.handlers),
+                own.get(event_type),
+                tuple(parts),
+            )
+            for event_type in types
+        }
+        named = titles(self._own_invariants, {name: part.invariants for name, part in parts.items()})
+        self._invariants = {
+            title: self._own_invariants[text] if name is None else Inside(name, parts[name].invariants[text])
+            for title, (name, text) in named.items()
+        }
 
     def _defining(self, what: str) -> None:
         if self._frozen:
             raise self._error(
-                f"{what} after its first fold; results would no longer come from one definition. Define everything "
+                f"{what} {self._frozen}; results would no longer come from one definition. Define everything "
                 "before the first use: make the Aggregate anew (in a notebook: run its cell again first)"
             )
 
     def _fits(self, function: Any, what: str, shape: str, count: int) -> None:
-        """Refuse what cannot be called with so many arguments, or does not give its result at once."""
-        if not callable(function):
-            raise self._error(f"a {what} is a function {shape}, not {function!r}")
-        if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
-            raise self._error(f"the {what} {_called(function)} is a coroutine or generator; it must return its result")
-        try:
-            signature = inspect.signature(function)
-        except (TypeError, ValueError):  # some builtins have none
-            return
-        try:
-            signature.bind(*range(count))
-        except TypeError:
-            raise self._error(f"the {what} {_called(function)} takes {signature}, it must take {shape}") from None
+        if problem := unfit(function, what, shape, count):
+            raise self._error(problem)
 
     def _error(self, message: str) -> AggregateError:
         return AggregateError(f'aggregate "{self.name}": {message}')
+
+
+def unfit(function: Any, what: str, shape: str, count: int) -> str:
+    """Why something cannot be called with so many arguments, or does not give its result at once; '' if it can.
+
+    >>> unfit(lambda: True, "predicate", "(state)", 1)
+    'the predicate <lambda> takes (), it must take (state)'
+    """
+    if not callable(function):
+        return f"a {what} is a function {shape}, not {function!r}"
+    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+        return f"the {what} {_called(function)} is a coroutine or generator; it must return its result"
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some builtins have none
+        return ""
+    try:
+        signature.bind(*range(count))
+    except TypeError:
+        return f"the {what} {_called(function)} takes {signature}, it must take {shape}"
+    return ""
 
 
 def covered(events: Events, aggregate: Aggregate) -> Events:
@@ -264,62 +359,6 @@ def _named(events: Events, aggregate: Aggregate) -> None:
         f'aggregate "{aggregate.name}": no stream has that type.{nearest(aggregate.name, types)} The log has {some}: '
         "say which it covers by stream_type= or streams="
     )
-
-
-def pattern(text: str) -> str:
-    r"""A pattern with ``*``, ``?``, ``[abc]``, ``[!abc]`` as a regular expression of DuckDB (RE2), for option ``s``.
-
-    It matches what :func:`fnmatch.fnmatchcase` matches; DuckDB's own ``glob`` reads sets differently.
-
-    >>> pattern("item-[!0-9]?.*")
-    'item\\-[^0-9].\\..*'
-    """
-    result = []
-    place = 0
-    while place < len(text):
-        character = text[place]
-        place += 1
-        if character == "*":
-            result.append(".*")
-        elif character == "?":
-            result.append(".")
-        elif character == "[":
-            negated = text.startswith("!", place)
-            # A bracket that stands first is a member of the set.
-            end = text.find("]", place + negated + 1)
-            if end < 0:
-                result.append(r"\[")
-            else:
-                result.append(_members(text[place + negated : end], negated=negated))
-                place = end + 1
-        else:
-            result.append(_literal(character))
-    return "".join(result)
-
-
-def _members(text: str, *, negated: bool) -> str:
-    """A set of characters: single ones and ranges; a range that runs backwards has no members."""
-    members = []
-    place = 0
-    while place < len(text):
-        low = high = text[place]
-        if text[place + 1 : place + 2] == "-" and place + 2 < len(text):
-            high = text[place + 2]
-            place += 2
-        place += 1
-        if low <= high:
-            members.append(_literal(low) if low == high else f"{_literal(low)}-{_literal(high)}")
-    if not members:
-        return "." if negated else r"[^\x{0}-\x{10FFFF}]"
-    return f"[{'^' if negated else ''}{''.join(members)}]"
-
-
-def _literal(character: str) -> str:
-    if character.isascii():
-        return (
-            character if character.isalnum() else f"\\x{{{ord(character):X}}}" if character < " " else f"\\{character}"
-        )
-    return character
 
 
 def _names(value: Iterable[str] | str) -> tuple[str, ...]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor
 from typing import Any
 
 import duckdb
@@ -10,13 +12,21 @@ import pandas as pd
 
 from esbench import catalog, look, show, travel
 from esbench.aggregate import Aggregate
+from esbench.branch import Edits, branch
 from esbench.checks import Report, check
+from esbench.concurrency import Concurrency, Verdict, audit, would_accept
 from esbench.event import At, Event, at
 from esbench.events import Events, frame
 from esbench.facts import Facts
 from esbench.fold.state import State
+from esbench.projection import Projection
+from esbench.reconcile import reconcile
+from esbench.regression import as_test
+from esbench.replay import Replay, replay
+from esbench.search import first_bad
+from esbench.what_if import Editing
 
-__all__ = ["Log"]
+__all__ = ["Branch", "Log"]
 
 
 class Log:
@@ -126,10 +136,15 @@ class Log:
         position: int | None = None,
         forks: str = "all",
         strict: bool = False,
+        executor: Executor | None = None,
     ) -> pd.DataFrame:
-        """The state of every stream that the aggregate covers at a coordinate, one row each."""
+        """The state of every stream that the aggregate covers at a coordinate, one row each.
+
+        ``executor`` folds on its workers, with the same result: a ProcessPoolExecutor, or a Dask client's
+        ``get_executor()``.
+        """
         where = at(version=version, as_of=as_of, position=position)
-        return travel.states(self.source, aggregate, where, forks=forks, strict=strict)
+        return travel.states(self.source, aggregate, where, forks=forks, strict=strict, executor=executor)
 
     def history(
         self,
@@ -145,6 +160,10 @@ class Log:
         where = at(version=version, as_of=as_of, position=position)
         return travel.history(self.source, aggregate, stream, where, forks=forks)
 
+    def timeline(self, projection: Projection) -> duckdb.DuckDBPyRelation:
+        """Every stream that the projection covers, after each of its events, as a DuckDB relation."""
+        return travel.timeline(self.source, projection)
+
     def diff(
         self,
         aggregate: Aggregate,
@@ -153,9 +172,10 @@ class Log:
         *,
         stream: str | None = None,
         forks: str = "all",
+        executor: Executor | None = None,
     ) -> pd.DataFrame:
         """What differs between a coordinate, ``es.at(version=3)``, and another or the end: of one stream or of all."""
-        return travel.diff(self.source, aggregate, a, at() if b is None else b, stream=stream, forks=forks)
+        return travel.diff(self.source, aggregate, a, b or at(), stream=stream, forks=forks, executor=executor)
 
     def blame(
         self,
@@ -170,6 +190,122 @@ class Log:
         """For each field of a state, the event that last set it."""
         where = at(version=version, as_of=as_of, position=position)
         return travel.blame(self.source, aggregate, stream, where, forks=forks)
+
+    # what if
+
+    def branch(
+        self, stream: str, *, version: int | None = None, as_of: object = None, position: int | None = None
+    ) -> Branch:
+        """A what-if, to be edited in one stream from a coordinate on: ``.insert(…)``, ``.drop(…)``, ``.change(…)``.
+
+        Up to the coordinate the stream is as recorded; what follows stays until it is dropped. Without one, any event
+        can be edited, and new ones go to the end. This log stays as it is.
+        """
+        return Branch(self, branch(self.source, stream, at(version=version, as_of=as_of, position=position)))
+
+    def would_accept(
+        self,
+        stream: str,
+        *,
+        expected_version: int | None,
+        version: int | None = None,
+        as_of: object = None,
+        position: int | None = None,
+    ) -> Verdict:
+        """Whether optimistic locking would have accepted a command that was handled at ``expected_version``.
+
+        It would, if the stream has that version at the coordinate. None expects that there is no stream yet.
+        """
+        where = at(version=version, as_of=as_of, position=position)
+        return would_accept(self.source, stream, expected_version, where)
+
+    def replay_concurrent(
+        self,
+        aggregate: Aggregate,
+        stream: str,
+        *,
+        versions: Iterable[int] | None = None,
+        events: Iterable[int | str] | None = None,
+    ) -> Replay:
+        """Commands that were handled at once, as optimistic locking would have treated them.
+
+        ``versions`` are forks of the stream (all unless given); ``events``, positions or event ids, are taken as one
+        race. The first is accepted; the next meets a conflict, is retried on the new version, and then accepted or
+        refused by the aggregate's invariants. ``.steps`` tells it, ``.branch`` is the log as it would have become.
+        """
+        started = self.branch(stream)
+        done = replay(started.edits, aggregate, versions=versions, events=events)
+        return Replay(done.stream_id, done.steps, done.edits, Branch(self, done.edits))
+
+    def concurrency(self) -> Concurrency:
+        """Which writes raced, how often, and which got through wrongly, by what their metadata says."""
+        return audit(self.source)
+
+    def first_bad(
+        self,
+        aggregate: Aggregate,
+        predicate: Callable[[Any], Any] | str,
+        stream: str | None = None,
+        *,
+        version: int | None = None,
+        as_of: object = None,
+        position: int | None = None,
+        forks: str = "all",
+        executor: Executor | None = None,
+    ) -> pd.DataFrame:
+        """The first version at which a state is bad: by a function of the state, or where an invariant does not hold.
+
+        Of a projection, SQL over its columns says it too, such as ``quantity < 0``. One row a stream that ever was bad:
+        the event that did it, the state before and after, whether and when it recovered.
+        """
+        where = at(version=version, as_of=as_of, position=position)
+        return first_bad(self.source, aggregate, predicate, stream, where, forks=forks, executor=executor)
+
+    def reconcile(
+        self,
+        aggregate: Aggregate,
+        table: object,
+        *,
+        key: str = "stream_id",
+        columns: Mapping[str, str] | None = None,
+        tolerances: Mapping[str, Any] | None = None,
+        version: int | None = None,
+        as_of: object = None,
+        position: int | None = None,
+        forks: str = "all",
+    ) -> pd.DataFrame:
+        """What differs between the states of all streams and a table, such as a read model; no rows: nothing does.
+
+        ``table``: a frame, or the name of a table in the bench; ``key``: its column of stream ids. ``columns``: field
+        or path of the state to column. ``tolerances``: column to how far its numbers may be off.
+        """
+        where = at(version=version, as_of=as_of, position=position)
+        return reconcile(
+            self.source, aggregate, table, key=key, at=where, columns=columns, tolerances=tolerances, forks=forks
+        )
+
+    def as_test(
+        self,
+        aggregate: Aggregate,
+        stream: str,
+        *,
+        version: int | None = None,
+        as_of: object = None,
+        position: int | None = None,
+        path: str | os.PathLike[str] | None = None,
+        mask: Iterable[str] = (),
+        aggregate_from: str | None = None,
+        forks: str = "all",
+    ) -> str:
+        """A pytest file: given the events of a stream up to a coordinate, then the state that they have now.
+
+        ``path``: where to write it. ``mask``: paths in payloads whose values become tokens. ``aggregate_from``: where
+        the test imports the aggregate from, as in ``shop.aggregates:inventory``.
+        """
+        where = at(version=version, as_of=as_of, position=position)
+        return as_test(
+            self.source, aggregate, stream, where, path=path, mask=mask, aggregate_from=aggregate_from, forks=forks
+        )
 
     # checks
 
@@ -195,3 +331,53 @@ class Log:
         return ", ".join(
             (show.count(events, "event"), show.count(streams, "stream"), show.count(len(self.rejects), "reject"))
         )
+
+
+class Branch(Editing, Log):
+    """A log with edits: every verb of a log, over its events as they would be. ``original`` is untouched.
+
+    ``insert``, ``drop`` and ``change`` each give a new branch; versions and positions in them are those of this branch
+    as it stands. What follows an inserted event moves up by one, what follows one that never happened closes up.
+
+    >>> import esbench as es, pandas as pd
+    >>> rows = {"stream_id": "a", "version": [1, 2], "event_type": "Sold", "data": ['{"n": 2}', '{"n": 1}']}
+    >>> log = es.open().load(pd.DataFrame(rows), name="things")
+    >>> what_if = log.branch("a", version=1).insert(event_type="Sold", data={"n": 5})
+    >>> [(event.version, event.data["n"]) for event in what_if]
+    [(1, 2), (2, 5), (3, 1)]
+    >>> what_if
+    Branch of 'things' in a, from version 1 on: 3 events, 1 stream, 0 rejects
+      Sold inserted at version 2 of a
+    """
+
+    def __init__(self, original: Log, edits: Edits) -> None:
+        self._log: Log = original._log if isinstance(original, Branch) else original
+        super().__init__(f"branch of {self._log.name}", edits.events)
+        self.original = original
+        self.edits = edits
+
+    def _made(self, edits: Edits) -> Branch:
+        return Branch(self.original, edits)
+
+    def branch(
+        self, stream: str, *, version: int | None = None, as_of: object = None, position: int | None = None
+    ) -> Branch:
+        """A branch of this branch, in this stream or another; its ``original`` is this one."""
+        return Branch(self, self.edits.branch(stream, at(version=version, as_of=as_of, position=position)))
+
+    @property
+    def rejects(self) -> pd.DataFrame:
+        """The rejects of the log that was branched, their versions moved as those of its events are."""
+        return self.edits.moved(self._log.rejects)
+
+    def __repr__(self) -> str:
+        edits = [show.cell(each, width=300) for each in self.edits.made] or ["no edits"]
+        return "\n  ".join((f"Branch of {show.cell(self._log.name)!r} {self._place()}: {self._counts()}", *edits))
+
+    def _repr_html_(self) -> str:
+        title = f"Branch of {self._log.name} {self._place()}: {self._counts()}"
+        return show.table(self.types(), title=title, notes=self.edits.made or ["no edits"])
+
+    def _place(self) -> str:
+        since = "" if self.edits.point is None else f", from version {self.edits.point} on"
+        return f"in {show.cell(self.edits.stream_id)}{since}"

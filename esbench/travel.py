@@ -24,23 +24,30 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from concurrent.futures import Executor
 from operator import itemgetter
 from typing import Any
 
+import duckdb
 import pandas as pd
 
 from esbench.aggregate import Aggregate, covered
-from esbench.errors import BadCoordinate, Untrusted
+from esbench.errors import AggregateError, BadCoordinate, Untrusted
 from esbench.event import At, Event
 from esbench.events import Events
+from esbench.fold import sql
 from esbench.fold.changes import Change, changes, leaves, same
 from esbench.fold.frames import field_columns, moments
-from esbench.fold.python import Folded, Step, finals, first_of_forks, holds, initial_state, steps
+from esbench.fold.parallel import finals
+from esbench.fold.python import ALWAYS, Folded, Step, first_of_forks, holds, initial_state, steps
+from esbench.fold.reading import Source, narrowed
+from esbench.fold.single import followed, judge, whole
 from esbench.fold.state import SHOWN, Broken, Mark, State, trust_text
 from esbench.fold.trust import Survey, survey
+from esbench.projection import Projection
 
-__all__ = ["blame", "diff", "history", "state", "states"]
+__all__ = ["blame", "diff", "history", "state", "states", "surveyed", "timeline", "values"]
 
 _END = At()
 #: What the answers show of an event; handlers get whatever they read.
@@ -65,22 +72,20 @@ def state(
 
 
 def _state(stream: Events, aggregate: Aggregate, stream_id: str, at: At, *, forks: str, strict: bool) -> State:
-    found, taken = _surveyed(stream, aggregate, at, forks, every_mark=True)
+    found, taken = _alone(stream, aggregate, at, forks)
     if not found.keys:
         return State(initial_state(aggregate), stream_id, None, None, 0)
     marks = list(found.marks(found.keys[0]))
-    broken: dict[str, Broken] = {}
-    if aggregate.invariants:
-        value = None
+    done = followed(taken, aggregate, initial_state(aggregate), {})
+    if done is None:
+        value, broken = None, dict[str, Broken]()
         for step in steps(taken, aggregate, columns=_SHOWN_COLUMNS):
             value = step.value
-            _judge(aggregate, step, broken)
+            judge(aggregate, step.event, value, broken)
             if step.error is not None:
                 marks.append(_fault(step.event.version, step.error))
     else:
-        folded = _folded(taken, aggregate, found)[0]
-        value = folded.value
-        marks += [_fault(fault.version, fault.error) for fault in folded.faults]
+        value, broken = done
     marks.sort()
     if strict and marks:
         name = f"_before{len(stream.parameters)}"
@@ -100,39 +105,48 @@ def _state(stream: Events, aggregate: Aggregate, stream_id: str, at: At, *, fork
 
 
 def states(
-    events: Events, aggregate: Aggregate, at: At = _END, *, forks: str = "all", strict: bool = False
+    events: Events,
+    aggregate: Aggregate,
+    at: At = _END,
+    *,
+    forks: str = "all",
+    strict: bool = False,
+    executor: Executor | None = None,
 ) -> pd.DataFrame:
     """The state of every stream that the aggregate covers at a coordinate, one row a stream.
 
     Columns: ``stream_id``, ``version``, ``events``, the fields of the state (one column ``state`` if it has
     none; ``state_`` stands before a name that is taken), ``trust``, and ``broken``: the invariants that do not
     hold. Streams of which the coordinate takes nothing have no row. ``strict`` raises Untrusted at the first
-    stream that is not complete.
+    stream that is not complete. ``executor`` folds with Python handlers on its workers, with the same result.
     """
-    found, taken = _surveyed(covered(events, aggregate), aggregate, at, forks)
-    folded = _folded(taken, aggregate, found)
+    found, taken = surveyed(covered(events, aggregate), aggregate, at, forks)
+    made = sql.fold(taken, aggregate, limit=found.limit) if isinstance(aggregate, Projection) else None
+    folded = _folded(taken, aggregate, found, executor) if made is None else []
+    faults = {key: one.faults for key, one in zip(found.keys, folded, strict=False)} if made is None else made.faults
     trust = []
-    for row, (key, one) in enumerate(zip(found.keys, folded, strict=True)):
+    for row, key in enumerate(found.keys):
         marks = found.marks(key)
-        if one.faults:
-            marks = tuple(sorted([*marks, *(_fault(fault.version, fault.error) for fault in one.faults)]))
+        if faults.get(key):
+            marks = tuple(sorted([*marks, *(_fault(fault.version, fault.error) for fault in faults[key])]))
         if strict and marks:
             state(events, aggregate, found.ids[row], at, forks=forks, strict=True)
         trust.append(trust_text(marks, found.events[row]))
     fixed = {"stream_id": found.ids, "version": found.versions, "events": found.events}
-    predicates = aggregate.invariants
-    broken = [
-        "; ".join(name for name, predicate in predicates.items() if not holds(predicate, one.value)[0])
-        if predicates
-        else ""
-        for one in folded
-    ]
+    if made is None:
+        fields = field_columns([one.value for one in folded], {*fixed, "trust", "broken"})
+        predicates = aggregate.invariants.items() if folded else ()
+        broken = [
+            "; ".join([name for name, predicate in predicates if not holds(predicate, one.value)[0]]) for one in folded
+        ]
+    else:
+        fields, broken = made.fields, made.broken
     return pd.DataFrame(
         {
             "stream_id": pd.Series(found.ids, dtype="str"),
             "version": pd.Series(found.versions, dtype="int64"),
             "events": pd.Series(found.events, dtype="int64"),
-            **field_columns([one.value for one in folded], {*fixed, "trust", "broken"}),
+            **fields,
             "trust": pd.Series(trust, dtype="str"),
             "broken": pd.Series(broken, dtype="str"),
         }
@@ -146,7 +160,7 @@ def history(events: Events, aggregate: Aggregate, stream_id: str, at: At = _END,
     ``changed`` (a tuple of :class:`~esbench.fold.changes.Change`), ``trust`` and ``broken`` of the state at
     that version.
     """
-    found, taken = _surveyed(events.stream(stream_id), aggregate, at, forks, every_mark=True)
+    found, taken = _alone(events.stream(stream_id), aggregate, at, forks, columns=_SHOWN_COLUMNS)
     every = list(steps(taken, aggregate, columns=_SHOWN_COLUMNS)) if found.keys else []
     marks = sorted(
         [mark for key in found.keys for mark in found.marks(key)]
@@ -159,7 +173,7 @@ def history(events: Events, aggregate: Aggregate, stream_id: str, at: At = _END,
         while counted < len(marks) and marks[counted].version <= step.event.version:
             counted += 1
         trust.append(trust_text(marks[: min(counted, SHOWN + 1)], 1))
-        _judge(aggregate, step, judged)
+        judge(aggregate, step.event, step.value, judged)
         broken.append("; ".join(name for name in aggregate.invariants if name in judged))
     shown = _event_columns([step.event for step in every])
     return pd.DataFrame(
@@ -173,18 +187,36 @@ def history(events: Events, aggregate: Aggregate, stream_id: str, at: At = _END,
     )
 
 
+def timeline(events: Events, projection: Projection) -> duckdb.DuckDBPyRelation:
+    """The state of every covered stream after each of its events, as a DuckDB relation, one row an event.
+
+    Columns: ``stream_id``, ``version``, ``position``, ``event_type``, ``recorded_at``, and the projection's. In no
+    order; events that are appended later are not in it. Raises AggregateError for an aggregate with Python handlers.
+    """
+    if not isinstance(projection, Projection):
+        raise AggregateError(f"a timeline is made of an es.Projection, not of {projection!r}: see history()")
+    return sql.timeline(covered(events, projection), projection)
+
+
 def diff(
-    events: Events, aggregate: Aggregate, a: At, b: At, stream: str | None = None, *, forks: str = "all"
+    events: Events,
+    aggregate: Aggregate,
+    a: At,
+    b: At,
+    stream: str | None = None,
+    *,
+    forks: str = "all",
+    executor: Executor | None = None,
 ) -> pd.DataFrame:
     """What differs between the states at two coordinates, one row a path.
 
     Columns: ``path``, ``before`` (at ``a``), ``after`` (at ``b``; either may be ABSENT), and ``version``,
     ``event_id``, ``event_type``, ``recorded_at`` of the event that last set the path on the way to ``b``
     (missing where none did). Without ``stream``, all streams that the aggregate covers and that differ,
-    ``stream_id`` first; where one has no events yet, its state is the initial one.
+    ``stream_id`` first; where one has no events yet, its state is the initial one. ``executor`` as of :func:`states`.
     """
     chosen = covered(events, aggregate) if stream is None else events.stream(stream)
-    first, second = (_values(chosen, aggregate, at, forks) for at in (a, b))
+    first, second = (values(chosen, aggregate, at, forks, executor=executor) for at in (a, b))
     ids = {key: name for found in (first, second) for key, (name, _) in found.items()}
     start = (None, initial_state(aggregate))
     differing: dict[int, list[Change]] = {}
@@ -192,7 +224,7 @@ def diff(
         before, after = first.get(key, start)[1], second.get(key, start)[1]
         if not same(before, after):
             differing[key] = changes(before, after)
-    setters = _setters(_surveyed(_of_keys(chosen, differing), aggregate, b, forks)[1], aggregate) if differing else {}
+    setters = _setters(surveyed(_of_keys(chosen, differing), aggregate, b, forks)[1], aggregate) if differing else {}
     rows = [(ids[key], change, setters[key].of(change.path)) for key, found in differing.items() for change in found]
     return pd.DataFrame(
         {
@@ -211,7 +243,7 @@ def blame(events: Events, aggregate: Aggregate, stream_id: str, at: At = _END, *
     Columns: ``path``, ``value``, ``version``, ``event_id``, ``event_type``, ``recorded_at``; the event's are
     missing where the value stands since the initial state. Items of a list are told apart by their index.
     """
-    found, taken = _surveyed(events.stream(stream_id), aggregate, at, forks)
+    found, taken = _alone(events.stream(stream_id), aggregate, at, forks, columns=_SHOWN_COLUMNS)
     setters = _Setters()
     value = initial_state(aggregate)
     if found.keys:
@@ -227,7 +259,7 @@ def blame(events: Events, aggregate: Aggregate, stream_id: str, at: At = _END, *
     )
 
 
-def _surveyed(
+def surveyed(
     events: Events, aggregate: Aggregate, at: At, forks: str, *, every_mark: bool = False
 ) -> tuple[Survey, Events]:
     """What a coordinate takes, and the events to fold."""
@@ -238,16 +270,31 @@ def _surveyed(
     return found, first_of_forks(found.taken) if forks == "first" else found.taken
 
 
-def _folded(taken: Events, aggregate: Aggregate, found: Survey) -> list[Folded]:
+def _alone(
+    stream: Events, aggregate: Aggregate, at: At, forks: str, *, columns: Collection[str] = ALWAYS
+) -> tuple[Survey, Source]:
+    """What a coordinate takes of one stream, with all marks, and its events to fold."""
+    aggregate.freeze()
+    one = whole(stream, aggregate, at, columns) if forks in ("all", "first") else None
+    if one is not None:
+        return one.found, one.held
+    return surveyed(stream, aggregate, at, forks, every_mark=True)
+
+
+def _folded(
+    taken: Source, aggregate: Aggregate, found: Survey, executor: Executor | None = None
+) -> list[Folded]:
     """The values of the surveyed streams, in their order."""
-    values = finals(taken, aggregate, limit=found.limit)
+    values = finals(taken, aggregate, limit=found.limit, executor=executor)
     return [values.get(key) or Folded(initial_state(aggregate)) for key in found.keys]
 
 
-def _values(chosen: Events, aggregate: Aggregate, at: At, forks: str) -> dict[int, tuple[str, Any]]:
+def values(
+    chosen: Events, aggregate: Aggregate, at: At, forks: str, *, executor: Executor | None = None
+) -> dict[int, tuple[str, Any]]:
     """Id and value of every stream of which a coordinate takes something."""
-    found, taken = _surveyed(chosen, aggregate, at, forks)
-    folded = _folded(taken, aggregate, found)
+    found, taken = surveyed(chosen, aggregate, at, forks)
+    folded = _folded(taken, aggregate, found, executor)
     return {key: (name, one.value) for key, name, one in zip(found.keys, found.ids, folded, strict=True)}
 
 
@@ -276,7 +323,7 @@ class _Setters:
         return max(found, key=itemgetter(0))[1] if found else None
 
 
-def _setters(taken: Events, aggregate: Aggregate) -> dict[int, _Setters]:
+def _setters(taken: Source, aggregate: Aggregate) -> dict[int, _Setters]:
     """Who set what, for each stream by its key."""
     result: dict[int, _Setters] = defaultdict(_Setters)
     for place, step in enumerate(steps(taken, aggregate, columns=_SHOWN_COLUMNS, types=tuple(aggregate.handlers))):
@@ -285,19 +332,8 @@ def _setters(taken: Events, aggregate: Aggregate) -> dict[int, _Setters]:
 
 
 def _of_keys(events: Events, keys: Mapping[int, object]) -> Events:
-    name = f"_keys{len(events.parameters)}"
-    return events.where(f"stream_key in (select unnest(${name}))", **{name: sorted(keys)})
-
-
-def _judge(aggregate: Aggregate, step: Step, broken: dict[str, Broken]) -> None:
-    """Bring the broken invariants up to date with an event; one that stays broken keeps the event that broke it."""
-    event = step.event
-    for name, predicate in aggregate.invariants.items():
-        good, note = holds(predicate, step.value)
-        if good:
-            broken.pop(name, None)
-        elif name not in broken:
-            broken[name] = Broken(name, event.version, event.position, event.event_id, event.event_type, note)
+    narrow: Events = narrowed(events, "stream_key", keys)
+    return narrow
 
 
 def _fault(version: int, error: str) -> Mark:

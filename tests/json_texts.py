@@ -122,22 +122,22 @@ def oracle(text: str) -> dict[str, str] | None:
         decoder.decode(text)
         json.dumps(decoder.decode(text), ensure_ascii=False).encode()
         found: dict[str, str] = {}
-        at = skip(text, 0).end()  # type: ignore[union-attr]
+        at = skip(text, 0).end()
         if text[at] != "{":
             return None
         at += 1
         while True:
-            at = skip(text, at).end()  # type: ignore[union-attr]
+            at = skip(text, at).end()
             if text[at] == "}":
                 return found
             name, at = decoder.raw_decode(text, at)
-            at = skip(text, at).end() + 1  # type: ignore[union-attr]
-            start = skip(text, at).end()  # type: ignore[union-attr]
+            at = skip(text, at).end() + 1
+            start = skip(text, at).end()
             _, at = decoder.raw_decode(text, start)
             if name in found:
                 return None
             found[name] = text[start:at]
-            at = skip(text, at).end()  # type: ignore[union-attr]
+            at = skip(text, at).end()
             if text[at] == ",":
                 at += 1
     except (ValueError, UnicodeEncodeError):

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import pickle
 from fnmatch import fnmatchcase
+from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from esbench import travel
-from esbench.aggregate import Aggregate, covered, pattern
+from esbench.aggregate import Aggregate, covered
 from esbench.errors import AggregateError
+from esbench.fold.python import finals, steps
+from esbench.patterns import pattern
+from tests import oracle, strategies
 from tests.checks.compare import connect, events_of
-from tests.oracle import Facts, Row
+from tests.oracle import Facts, Row, Rules
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +112,169 @@ def test_repr_reads():
     assert (
         repr(item) == "Aggregate('Item', 1 event type, 0 invariants, a lifecycle, streams='item-*', unknown=\"error\")"
     )
+
+
+@st.composite
+def wholes(draw: st.DrawFn) -> tuple[Aggregate, Rules]:
+    """An aggregate with parts, and the reference's rules that fold it by hand."""
+    rules = {name: draw(strategies.aggregates()) for name in draw(st.sampled_from((("a",), ("a", "b"), ("b", "a"))))}
+    own = dict.fromkeys(draw(st.sets(st.sampled_from(("Added", "Noted", "Failing")))), strategies.HANDLERS["Set"])
+    whole = Aggregate("Whole", initial={"last": 0}, streams="*")
+    for name, each in rules.items():
+        part = Aggregate(name, initial=each.initial)
+        for event_type, handler in each.handlers.items():
+            part.on(event_type)(handler)
+        for text, predicate in each.invariants.items():
+            part.invariant(text)(predicate)
+        whole.include(part)
+    for event_type, handler in own.items():
+        whole.on(event_type)(handler)
+    whole.invariant("never negative")(lambda state: all(state[name]["n"] >= 0 for name in rules))
+
+    def handler_of(event_type: str) -> Any:
+        def handle(state: Any, event: Any) -> Any:
+            for name, each in rules.items():
+                if event_type in each.handlers:
+                    state[name] = each.handlers[event_type](state[name], event)
+            return own[event_type](state, event) if event_type in own else state
+
+        return handle
+
+    types = {*own, *(event_type for each in rules.values() for event_type in each.handlers)}
+    initial = {"last": 0, **{name: each.initial for name, each in rules.items()}}
+    return whole, Rules("Whole", initial, {name: handler_of(name) for name in types}, streams="*")
+
+
+@given(rows=strategies.logs(), case=wholes())
+def test_parts_fold_as_if_written_by_hand_and_a_failing_one_leaves_all_as_they_were(con, rows, case):
+    whole, rules = case
+    events = events_of(rows, Facts(), con=con)
+    found = {step.event.position: (step.value, step.error) for step in steps(events, whole)}
+    assert found == {
+        step.row.position: (step.value, step.error)
+        for stream in oracle.streams(rows).values()
+        for step in oracle.fold(stream, rules)[1]
+    }
+    last = {step.key: step.value for step in steps(events, whole, types=tuple(whole.handlers))}
+    assert last == {key: folded.value for key, folded in finals(events, whole).items()}
+
+
+def stock() -> Aggregate:
+    part = Aggregate("stock", initial=dict)
+    part.on("Added")(lambda state, event: {"n": state.get("n", 0) + event.data["n"]})
+    part.invariant("is there")(lambda state: "n" in state)
+    return part
+
+
+def test_parts_have_their_states_in_fields_and_the_whole_sees_them_last(con):
+    whole = Aggregate("Item", initial={"name": ""}, streams="*")
+    whole.include(stock())
+    whole.include(stock(), at="other")
+
+    @whole.on("Added")
+    def sum_up(state, event):
+        return {**state, "sum": state["stock"]["n"] + state["other"]["n"]}
+
+    whole.invariant("adds up")(lambda state: state.get("sum") == 4)
+    assert repr(whole) == "Aggregate('Item', 1 event type, 3 invariants, streams='*', 2 parts: stock, other)"
+    assert list(whole.invariants) == ["stock: is there", "other: is there", "adds up"]
+    state = travel.state(events_of([Row(1, "a", 1, "Added", '{"n":2}')], Facts(base=1), con=con), whole, "a")
+    assert state.value == {"name": "", "stock": {"n": 2}, "other": {"n": 2}, "sum": 4}
+    assert not state.broken
+    assert whole.known == {"Added"}
+
+
+def test_one_value_in_two_parts_is_not_shared(con):
+    part = Aggregate("list", initial=[])
+    whole = Aggregate("Item", streams="*")
+    whole.include(part, at="first")
+    other = Aggregate("list", initial=part.initial)
+    other.on("Added")(lambda state, event: [*state, 1] if state.append(0) is None else state)
+    whole.include(other, at="second")
+    assert travel.state(events_of([Row(1, "a", 1)], Facts(), con=con), whole, "a").value == {
+        "first": [],
+        "second": [0, 1],
+    }
+
+
+def test_definitions_of_parts_that_clash_are_refused(con):
+    whole = Aggregate("Item", initial={"stock": 1})
+    with pytest.raises(AggregateError, match='"stock", a field that there is'):
+        whole.include(stock())
+    whole.include(stock(), at="parts")
+    with pytest.raises(AggregateError, match='two parts have their state in "parts"'):
+        whole.include(stock(), at="parts")
+    with pytest.raises(AggregateError, match="part of itself"):
+        whole.include(whole)
+    with pytest.raises(AggregateError, match="takes an Aggregate"):
+        whole.include(Aggregate)  # type: ignore[arg-type]
+    with pytest.raises(AggregateError, match="initial state is a dict, not of type int"):
+        Aggregate("Number", initial=0).include(stock())
+    late = Aggregate("Late", initial=lambda: {"stock": 1}, streams="*")
+    late.include(stock())
+    with pytest.raises(AggregateError, match='"stock", a field that there is'):
+        travel.states(events_of([Row(1, "a", 1)], Facts(), con=con), late)
+
+
+def test_part_freezes_and_says_what_it_became_a_part_of():
+    part = stock()
+    Aggregate("Item").include(part)
+    with pytest.raises(AggregateError, match='after it became a part of "Item"'):
+        part.on("Other")(add)
+
+
+def test_lifecycle_may_come_from_one_part():
+    first, second = stock(), stock()
+    first.lifecycle(first="Added")
+    second.lifecycle(first="Added")
+    whole = Aggregate("Item")
+    whole.include(first)
+    assert whole.rules == first.rules
+    with pytest.raises(AggregateError, match="second lifecycle"):
+        whole.include(second, at="second")
+    with pytest.raises(AggregateError, match='part "stock" has one'):
+        whole.lifecycle(final="Added")
+
+
+def test_revisions_of_parts_count():
+    whole, part = Aggregate("Item", revision="3"), Aggregate("stock", revision="7")
+    whole.include(part)
+    assert whole.revision == "3, stock 7"
+
+
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        (lambda state, event: {"n": 1}, 'dropped the state of part "stock"'),
+        (lambda state, event: 7, 'dropped the state of part "stock"'),
+        (lambda state, event: None, "returned None"),
+    ],
+)
+def test_handler_of_the_whole_that_loses_a_part_fails(con, own, message):
+    whole = Aggregate("Item", streams="*")
+    whole.include(stock())
+    whole.on("Added")(own)
+    state = travel.state(events_of([Row(1, "a", 1, "Added", '{"n":2}')], Facts(), con=con), whole, "a")
+    assert state.value == {"stock": {}}
+    assert message in state.marks[0].note
+
+
+def test_parts_of_parts_and_their_handlers_travel_to_other_processes(con):
+    middle = Aggregate("middle")
+    inner = Aggregate("inner", initial=0)
+    inner.on("Added")(add)
+    inner.invariant("is small")(is_small)
+    middle.include(inner)
+    whole = Aggregate("Item", streams="*")
+    whole.include(middle)
+    copied = pickle.loads(pickle.dumps(dict(whole.handlers)))  # noqa: S301 (our own)
+    assert copied["Added"]({"middle": {"inner": 1}}, None) == {"middle": {"inner": 2}}
+    state = travel.state(events_of([Row(1, "a", 1), Row(2, "a", 2)], Facts(base=1), con=con), whole, "a")
+    assert repr(state).endswith('broken: "is small" since version 2 (Added)')
+
+
+def is_small(state):
+    return state < 2
 
 
 LETTERS = "ab-[]!*?^\\.\n\x01é🦆&|~ ,A"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Executor
 from typing import Any
 
 import pandas as pd
@@ -56,12 +57,14 @@ def check(
     tolerance_seconds: float = 1.0,
     window_seconds: float = 300.0,
     name: str | None = None,
+    executor: Executor | None = None,
 ) -> Report:
     """Find what is wrong with a log; nothing is written to it.
 
     ``only`` and ``skip`` name checks. ``rejects`` has ``stream_id`` and ``version`` of input records that became no
     events, where they are known. Clocks may go back by ``tolerance_seconds``; content that is recorded again within
-    ``window_seconds`` is told. Same events, same findings, in the same order. Raises UnknownCheck.
+    ``window_seconds`` is told. ``executor`` folds with Python handlers on its workers. Same events, same findings, in
+    the same order. Raises UnknownCheck.
     """
     given = list(aggregates)
     asked = _asked(only, skip, meaning_too=bool(given))
@@ -80,7 +83,11 @@ def check(
         )
         structural = {each.name: each for each in (*run, *damage) if each.kind == "structure"}
         found = structure.find(reader, list(structural.values()), facts, _rejected(rejects))
-        meant = [each for aggregate in given for each in meaning.find(reader, judged, aggregate)] if judged else []
+        meant = (
+            [each for aggregate in given for each in meaning.find(reader, judged, aggregate, executor)]
+            if judged
+            else []
+        )
         names = {each.name for each in run}
         every = [*(each for each in found if each.check in names), *meaning.with_damage(meant, found)]
         return Report(

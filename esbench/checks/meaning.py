@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
 from esbench.aggregate import Aggregate, covered
-from esbench.checks import lifecycle
+from esbench.checks import lifecycle, repeatable
 from esbench.checks.check import Check, Found, Said, Seen, named, shown
 from esbench.checks.reader import Reader
 from esbench.checks.structure import DAMAGE
 from esbench.checks.suspects import mentions
+from esbench.fold import sql
 from esbench.fold.changes import brief
+from esbench.fold.parallel import doubtful
 from esbench.fold.python import Step, holds, steps
+from esbench.fold.reading import narrowed
 from esbench.payload import name_at
+from esbench.projection import Projection
 
 __all__ = ["CHECKS", "find", "undeclared", "with_damage"]
 
@@ -63,6 +68,7 @@ CHECKS = (
         _tell_error,
         kind="meaning",
     ),
+    *repeatable.CHECKS,
     *lifecycle.CHECKS,
 )
 
@@ -70,6 +76,7 @@ CHECKS = (
 _DECLARES: Mapping[str, tuple[Callable[[Aggregate], bool], str]] = {
     "invariant-violated": (lambda one: bool(one.invariants), "no aggregate declares an invariant"),
     "handler-error": (lambda one: bool(one.handlers), "no aggregate has a handler"),
+    "handler-nondeterministic": (lambda one: bool(one.handlers), "no aggregate has a handler"),
     "unexpected-first-event": (
         lambda one: one.rules is not None and one.rules.first is not None,
         "no lifecycle says which events come first",
@@ -102,18 +109,22 @@ def undeclared(check: Check, aggregates: Iterable[Aggregate]) -> str | None:
     return None if any(declares(one) for one in aggregates) else reason
 
 
-def find(reader: Reader, checks: Iterable[Check], aggregate: Aggregate) -> Iterator[Found]:
+def find(
+    reader: Reader, checks: Iterable[Check], aggregate: Aggregate, executor: Executor | None = None
+) -> Iterator[Found]:
     """All findings of meaning checks for one aggregate on the streams that it covers."""
     names = {check.name for check in checks}
     facts = reader.events.facts
     inside = reader.over(covered(reader.events, aggregate))
     if "unknown-event-type" in names:
         yield from lifecycle.find_unknown(inside, aggregate)
+    if "handler-nondeterministic" in names and not isinstance(aggregate, Projection):
+        yield from repeatable.find_unrepeatable(inside, aggregate)
     if names & {check.name for check in lifecycle.CHECKS}:
         yield from (each for each in lifecycle.find_misplaced(inside, aggregate, facts) if each.check in names)
     wanted = dict(aggregate.invariants) if "invariant-violated" in names else {}
     if wanted or "handler-error" in names:
-        yield from (each for each in _fold(inside, aggregate, wanted) if each.check in names)
+        yield from (each for each in _fold(inside, aggregate, wanted, executor) if each.check in names)
 
 
 def with_damage(found: Iterable[Found], damage: Iterable[Found]) -> Iterator[Found]:
@@ -153,10 +164,22 @@ class _Watch:
         self.holds = holds
 
 
-def _fold(reader: Reader, aggregate: Aggregate, invariants: Mapping[str, Callable[[Any], Any]]) -> Iterator[Found]:
-    """One fold for invariants and failing handlers."""
+def _fold(
+    reader: Reader,
+    aggregate: Aggregate,
+    invariants: Mapping[str, Callable[[Any], Any]],
+    executor: Executor | None,
+) -> Iterator[Found]:
+    """One fold for invariants and failing handlers, and one with every step of the streams in which it saw some."""
     unjudged = _unjudged(reader) if invariants else set()
-    for _, stream in groupby(steps(reader.events, aggregate, columns=()), key=lambda step: step.key):
+    if isinstance(aggregate, Projection):
+        keys = sql.doubtful(reader.events, aggregate, unjudged=unjudged)
+    else:
+        keys = doubtful(reader.events, aggregate, invariants.values(), unjudged=unjudged, executor=executor)
+    if not keys:
+        return
+    inside = narrowed(reader.events, "stream_key", keys)
+    for _, stream in groupby(steps(inside, aggregate, columns=()), key=lambda step: step.key):
         watches = {text: _Watch() for text in invariants}
         failing: dict[str, list[Step]] = {}
         for step in stream:

@@ -26,6 +26,9 @@ DEPTH: Final = 64
 #: Python functions that call Python functions need no C stack, so this is safe for deepcopy.
 _RECURSION: Final = 200_000
 
+#: How objects compare whose class does not say.
+_BY_IDENTITY: Final[Any] = object.__eq__
+
 _ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes, Decimal, type, type(Ellipsis)})
 
 
@@ -120,6 +123,7 @@ def same(first: Any, second: Any) -> bool:
     """
     stack = [(first, second)]
     seen: set[tuple[int, int]] = set()
+    made: list[object] = []  # kept, so that no id is taken twice
     while stack:
         a, b = stack.pop()
         if a is b:
@@ -127,6 +131,9 @@ def same(first: Any, second: Any) -> bool:
         if type(a) is not type(b):
             return False
         members = _pairs(a, b)
+        if members is None and type(a).__eq__ is _BY_IDENTITY:
+            members = _insides(a, b)
+            made.append(members)
         if members is None:
             if not _equal(a, b):
                 return False
@@ -274,6 +281,17 @@ def _pairs(old: Any, new: Any) -> list[tuple[str, Any, Any]] | None:
     ]
 
 
+def _insides(old: Any, new: Any) -> list[tuple[str, Any, Any]] | None:
+    """What two objects hold whose class does not say when they are equal, by what a copy of them is made of."""
+    try:
+        made = old.__reduce_ex__(4), new.__reduce_ex__(4)
+    except Exception:  # noqa: BLE001 (locks, generators and the like cannot be copied)
+        return None
+    if isinstance(made[0], str) or isinstance(made[1], str):  # a name: functions, classes, constants
+        return None
+    return [("", list(made[0][1:3]), list(made[1][1:3]))]
+
+
 def _token(key: Any) -> str:
     text = key if isinstance(key, str) else brief(key)
     return text.replace("~", "~0").replace("/", "~1")
@@ -286,8 +304,9 @@ def _equal(a: Any, b: Any) -> bool:
     if isinstance(a, Decimal):
         return bool(str(a) == str(b) or (not a.is_snan() and not b.is_snan() and a == b))
     if isinstance(a, Set):
-        # A set says that 1 and True are equal.
-        return len(a) == len(b) and {(type(x), x) for x in a} == {(type(x), x) for x in b}
+        # A set says that 1 and True are equal, and that two NaN are not.
+        first, second = ({(type(x), x if x == x else "NaN") for x in one} for one in (a, b))
+        return len(a) == len(b) and first == second
     try:
         answer = a == b
         return bool(answer.all() if hasattr(answer, "all") else answer)

@@ -7,21 +7,39 @@ stream is folded once more with copies; all others are folded without.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from esbench.aggregate import Aggregate, Handler
-from esbench.errors import AggregateError
+import msgspec
+
+from esbench.aggregate import Aggregate, Handler, Predicate
+from esbench.errors import AggregateError, EsbenchError
 from esbench.event import CANONICAL, Event
 from esbench.events import Events
 from esbench.fold.changes import isolated
-from esbench.fold.reading import Gate, Missing, Reading, Unordered
+from esbench.fold.reading import Gate, Missing, Reading, Source, Unordered, narrowed
 
-__all__ = ["Fault", "Folded", "Step", "described", "finals", "first_of_forks", "holds", "initial_state", "steps"]
+__all__ = [
+    "ALWAYS",
+    "Fault",
+    "Folded",
+    "Step",
+    "described",
+    "doubtful",
+    "finals",
+    "first_of_forks",
+    "holds",
+    "initial_state",
+    "steps",
+    "telling",
+]
 
 #: What is read at first; the rest when a handler asks for it.
-_ALWAYS = frozenset({"position", "stream_id", "version", "event_type", "data"})
+ALWAYS = frozenset({"position", "stream_id", "version", "event_type", "data"})
+#: What keeps no order, whatever order its rows lie in.
+_JOIN = re.compile(r"\bjoin\b|\(\s*select\s+(?!\*)", re.IGNORECASE)
 _NONE = "returned None; a handler returns the state"
 
 
@@ -43,8 +61,7 @@ class Folded:
     faults: tuple[Fault, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """One event of a fold: the state before and after it, and what its handler raised, if it did."""
 
     key: int
@@ -54,7 +71,7 @@ class Step:
     error: str | None = None
 
 
-def finals(events: Events, aggregate: Aggregate, *, limit: int | None = None) -> dict[int, Folded]:
+def finals(source: Source, aggregate: Aggregate, *, limit: int | None = None) -> dict[int, Folded]:
     """The value of each stream after its events, by stream key.
 
     Streams without an event that has a handler are left out. ``limit``: how many faults are kept of a stream.
@@ -62,14 +79,11 @@ def finals(events: Events, aggregate: Aggregate, *, limit: int | None = None) ->
     aggregate.freeze()
     if not aggregate.handlers:
         return {}
-    events = _of_types(events, tuple(aggregate.handlers))
-    reading, values, failed = _fast(events, aggregate)
+    reading, values, failed = _fast(narrowed(source, "event_type", aggregate.handlers), aggregate)
     result = {key: Folded(value) for key, value in values.items()}
     if failed:
-        name = f"_failed{len(events.parameters)}"
-        again = reading.events.where(f"stream_key in (select unnest(${name}))", **{name: sorted(failed)})
         faults: dict[int, list[Fault]] = {key: [] for key in failed}
-        for step in steps(again, aggregate, columns=reading.columns):
+        for step in steps(narrowed(reading.source, "stream_key", failed), aggregate, columns=reading.columns):
             values[step.key] = step.value
             found = faults[step.key]
             if step.error is not None and (limit is None or len(found) < limit):
@@ -79,45 +93,81 @@ def finals(events: Events, aggregate: Aggregate, *, limit: int | None = None) ->
     return result
 
 
-def _fast(events: Events, aggregate: Aggregate) -> tuple[Reading, dict[int, Any], set[int]]:
+def doubtful(
+    source: Source, aggregate: Aggregate, predicates: Collection[Predicate], *, unjudged: Collection[int] = ()
+) -> set[int]:
+    """The keys of the streams in which a handler fails or a predicate does not hold at some event.
+
+    In all others no handler fails and every predicate holds after every event but those at ``unjudged`` positions.
+    Folded without copies; a stream is left as soon as it is found.
+    """
+    aggregate.freeze()
+    source = telling(source, aggregate, predicates, unjudged)
+    return _fast(source, aggregate, tuple(predicates), unjudged)[2]
+
+
+def telling(
+    source: Source, aggregate: Aggregate, predicates: Collection[Predicate], unjudged: Collection[int]
+) -> Source:
+    """The events after which :func:`doubtful` has to look: often those that have a handler."""
+    sound = all(holds(predicate, initial_state(aggregate))[0] for predicate in predicates)
+    if not sound or unjudged:
+        return source
+    narrow: Source = narrowed(source, "event_type", aggregate.handlers)
+    return narrow
+
+
+def _fast(
+    source: Source, aggregate: Aggregate, predicates: tuple[Predicate, ...] = (), unjudged: Collection[int] = ()
+) -> tuple[Reading, dict[int, Any], set[int]]:
     """How it was read in the end, the values of the streams, and those of no use since a handler failed."""
-    columns: Collection[str] = _ALWAYS
+    columns: Collection[str] = ALWAYS
     while True:
-        reading = Reading(events, columns)
+        reading = Reading(source, columns)
         try:
-            return reading, *_once(reading, aggregate)
+            return reading, *_once(reading, aggregate, predicates, unjudged)
         except Missing:
-            columns = reading.wanted
+            columns = reading.again()
         except Unordered:
-            events = replace(events, ordered=False)
+            assert isinstance(source, Events)
+            source = replace(source, ordered=False)
         finally:
             reading.gate.live = False
 
 
-def _once(reading: Reading, aggregate: Aggregate) -> tuple[dict[int, Any], set[int]]:
+def _once(
+    reading: Reading, aggregate: Aggregate, predicates: tuple[Predicate, ...], unjudged: Collection[int]
+) -> tuple[dict[int, Any], set[int]]:
     values: dict[int, Any] = {}
     failed: set[int] = set()
     current: int | None = None
     state: Any = None
+    sound = True
     gate = reading.gate
     gate.live = True
     for keys, event_types, indices, events in reading:
-        handlers = [aggregate.handlers[name] for name in event_types]
+        handlers = [aggregate.handlers.get(name, _unchanged) for name in event_types]
         for key, index, event in zip(keys, indices, events, strict=False):
             if key != current:
                 if current is not None:
                     values[current] = state
-                current, state = key, initial_state(aggregate)
+                current, state, sound = key, initial_state(aggregate), True
+            elif not sound:
+                continue
             try:
                 after = handlers[index](state, event)
+                sound = after is not None or state is None
+                state = after
+                for predicate in predicates:
+                    if not predicate(after) and (not unjudged or event.position not in unjudged):
+                        sound = False
+                        break
             except (KeyboardInterrupt, Missing):
                 raise
             except BaseException:  # noqa: BLE001 (a handler may raise anything)
+                sound = False
+            if not sound:
                 failed.add(key)
-            else:
-                if after is None and state is not None:
-                    failed.add(key)
-                state = after
         if gate.missing:
             # A handler swallowed what reading the column raised.
             raise Missing
@@ -126,8 +176,12 @@ def _once(reading: Reading, aggregate: Aggregate) -> tuple[dict[int, Any], set[i
     return values, failed
 
 
+def _unchanged(state: Any, event: Event) -> Any:
+    return state
+
+
 def steps(
-    events: Events,
+    source: Source,
     aggregate: Aggregate,
     *,
     columns: Collection[str] = tuple(CANONICAL),
@@ -140,11 +194,13 @@ def steps(
     """
     aggregate.freeze()
     if types is not None:
-        events = _of_types(events, types)
-    columns = _ALWAYS | set(columns)
+        source = narrowed(source, "event_type", types)
+    if isinstance(source, Events) and _JOIN.search(source.query):
+        source = replace(source, ordered=False)
+    columns = ALWAYS | set(columns)
     done = 0
     while True:
-        reading = Reading(events, columns)
+        reading = Reading(source, columns)
         try:
             for number, step in enumerate(_careful(reading, aggregate)):
                 if number >= done:
@@ -152,9 +208,13 @@ def steps(
                     yield step
             return
         except Missing:
-            columns = reading.wanted
+            columns = reading.again()
         except Unordered:
-            events = replace(events, ordered=False)
+            assert isinstance(source, Events)
+            if done:
+                # Steps that were given out cannot be taken back.
+                raise EsbenchError("the events do not lie in the order that they claim: load the log anew") from None
+            source = replace(source, ordered=False)
 
 
 def _careful(reading: Reading, aggregate: Aggregate) -> Iterator[Step]:
@@ -241,10 +301,3 @@ def first_of_forks(events: Events) -> Events:
         qualify position = min(position) over (partition by stream_key, version)
     """
     return replace(events, query=query, ordered=False)
-
-
-def _of_types(events: Events, types: Iterable[str]) -> Events:
-    """The events of some types only, so that the others are not fetched."""
-    start = len(events.parameters)
-    named = {f"_type{start + number}": name for number, name in enumerate(types)}
-    return events.where(f"event_type in ({', '.join(f'${name}' for name in named)})" if named else "false", **named)

@@ -69,8 +69,8 @@ class Broken:
     note: str = ""
 
     def __repr__(self) -> str:
-        since = "" if self.version is None else f" since version {self.version} ({self.event_type})"
-        return f'"{self.invariant}"{since}'
+        since = "" if self.version is None else f" since version {self.version} ({_short(self.event_type or '')})"
+        return f'"{_short(self.invariant)}"{since}'
 
 
 def trust_text(marks: Sequence[Mark], events: int) -> str:

@@ -53,6 +53,24 @@ def test_copy_is_the_same_and_without_changes(value):
     assert same(value, copy.deepcopy(value))
 
 
+class Box:
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def test_objects_that_do_not_say_when_they_are_equal_are_told_apart_by_what_they_hold():
+    first, second = ([Box({"n": n, "in": Box(last)}) for n in range(50)] for last in (1, 2))
+    assert same(first, isolated(first))
+    assert not same(first, second)
+    assert not same([lambda: 1], [lambda: 1])
+    assert same(object(), object())
+
+
+def test_sets_hold_nan_at_most_once_and_tell_one_from_true():
+    assert same({float("nan"), 1}, {1, float("nan")})
+    assert not same({1}, {True})
+
+
 @given(VALUES, VALUES)
 def test_changes_are_empty_exactly_where_values_are_the_same(before, after):
     assert (changes(before, after) == []) == same(before, after)

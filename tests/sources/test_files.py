@@ -10,6 +10,7 @@ import json
 import os
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -41,7 +42,7 @@ def staged(path, columns=GIVEN):
     return con, stage(con, path, columns=columns)
 
 
-def rows(con: duckdb.DuckDBPyConnection, found: Staged) -> list[tuple[object, ...]]:
+def rows(con: duckdb.DuckDBPyConnection, found: Staged) -> list[tuple[Any, ...]]:
     return con.execute(f"select * from {found.table} order by 1").fetchall()
 
 

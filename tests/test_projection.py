@@ -1,0 +1,198 @@
+"""Projections: what can be declared, what is refused, and that they answer what the same Aggregate answers."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from decimal import Decimal
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import esbench as es
+from esbench import travel
+from esbench.checks import check
+from esbench.errors import AggregateError, BadCoordinate
+from esbench.event import at
+from esbench.events import frame
+from tests import oracle, strategies
+from tests.checks.compare import connect, events_of
+from tests.fold.test_sql import payloads, projections
+
+
+@pytest.fixture(scope="module")
+def con():
+    return connect()
+
+
+@pytest.fixture
+def log():
+    rows = [
+        ("item-1", 1, "ItemCreated", '{"name": "Mug", "quantity": 5, "price": 1.10}'),
+        ("item-1", 2, "ItemsAdded", '{"quantity": 2}'),
+        ("item-1", 3, "ItemsOrdered", '{"quantity": 8}'),
+        ("item-1", 4, "ItemsAdded", '{"quantity": 4}'),
+        ("item-2", 1, "ItemCreated", '{"name": "Cup", "price": 2.25}'),
+        ("item-2", 2, "ItemsAdded", '{"quantity": "seven"}'),
+        ("item-2", 3, "ItemsAdded", '{"quantity": 3}'),
+    ]
+    names = ("stream_id", "version", "event_type", "data")
+    given = pd.DataFrame(rows, columns=list(names)).assign(stream_type="InventoryItem")
+    return es.open().load(given, name="items")
+
+
+@pytest.fixture
+def stock():
+    return es.Projection(
+        "InventoryItem",
+        {
+            "quantity": es.total(
+                {
+                    "ItemCreated": es.field("/quantity", default=0),
+                    "ItemsAdded": es.field("/quantity"),
+                    "ItemsOrdered": -es.field("/quantity"),
+                }
+            ),
+            "name": es.latest({"ItemCreated": es.field("/name"), "ItemRenamed": es.field("/name")}),
+            "price": es.latest({"ItemCreated": es.field("/price")}, type="decimal(2)"),
+            "worth": es.expr("quantity * price"),
+        },
+        invariants={"stock is never negative": "quantity >= 0"},
+    )
+
+
+def test_states_are_exact_and_marked(log, stock):
+    found = log.states(stock)
+    assert found["quantity"].tolist() == [3, 3]
+    assert found["name"].tolist() == ["Mug", "Cup"]
+    assert [repr(value) for value in found["price"]] == ["Decimal('1.10')", "Decimal('2.25')"]
+    assert [repr(value) for value in found["worth"]] == ["Decimal('3.30')", "Decimal('6.75')"]
+    assert found["trust"].tolist() == ["complete", "past handler-error 2"]
+
+
+def test_a_value_of_another_type_is_an_error_that_names_it(log, stock):
+    (finding,) = check(log.source, [stock], only=["handler-error"]).findings.to_dict("records")
+    assert (finding["stream_id"], finding["version"]) == ("item-2", 2)
+    assert '/quantity is "seven", not a number' in finding["seen"]
+
+
+def test_a_broken_invariant_is_told_with_the_event_that_broke_it(log, stock):
+    (finding,) = check(log.source, [stock], only=["invariant-violated"]).findings.to_dict("records")
+    assert (finding["stream_id"], finding["version"]) == ("item-1", 3)
+    assert log.state(stock, "item-1", version=3).quantity == -1
+
+
+def test_timeline_has_every_stream_at_every_version(log, stock):
+    rows = frame(log.timeline(stock).order("position").to_arrow_table())
+    assert list(rows)[:5] == ["stream_id", "version", "position", "event_type", "recorded_at"]
+    assert rows["quantity"].tolist() == [5, 7, -1, 3, 0, 0, 3]
+    assert str(rows["quantity"].dtype) == "int64"
+
+
+def test_timeline_needs_a_projection(log, stock):
+    with pytest.raises(AggregateError, match=r"made of an es\.Projection"):
+        log.timeline(stock.aggregate)
+
+
+def test_history_diff_and_blame_answer_too(log, stock):
+    assert log.history(stock, "item-1")["quantity"].tolist() == [5, 7, -1, 3]
+    diff = log.diff(stock, es.at(version=1), es.at(version=2), stream="item-1")
+    assert diff["path"].tolist() == ["/quantity", "/worth"]
+    assert log.blame(stock, "item-1").set_index("path").loc["/name", "event_type"] == "ItemCreated"
+
+
+def test_two_coordinates_are_refused(log, stock):
+    with pytest.raises(BadCoordinate):
+        log.states(stock, version=1, position=2)
+
+
+def test_the_sql_can_be_run(log, stock):
+    assert log.sql(stock.sql())["quantity"].tolist()
+
+
+@given(
+    rows=strategies.logs(payloads=payloads()),
+    projection=projections(),
+    data=st.data(),
+    forks=st.sampled_from(("all", "first")),
+)
+def test_states_are_those_of_the_aggregate(con, rows, projection, data, forks):
+    facts = data.draw(strategies.facts_for(rows))
+    coordinate = at(**data.draw(strategies.coordinates(rows)))
+    events = events_of(rows, facts, con=con)
+    found = travel.states(events, projection, coordinate, forks=forks)
+    expected = travel.states(events, projection.aggregate, coordinate, forks=forks)
+    if len(expected) == 0:
+        expected = expected.reindex(columns=found.columns).astype(found.dtypes)  # no state says which fields it has
+    pd.testing.assert_frame_equal(found, expected)
+
+
+@given(rows=strategies.logs(payloads=payloads()), projection=projections())
+def test_findings_are_those_of_the_aggregate(con, rows, projection):
+    events = events_of(rows, oracle.Facts(base=1), con=con)
+    found = check(events, [projection]).findings
+    pd.testing.assert_frame_equal(found, check(events, [projection.aggregate]).findings)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: es.field("quantity"), 'a path starts with "/": \'quantity\''),
+        (lambda: es.field("/a~b"), 'written "~0"'),
+        (lambda: es.total({"A": es.field("/n")}, type="double"), "what doubles add up to depends on their order"),
+        (lambda: es.total({"A": es.field("/n")}, type="money"), r'"decimal\(2\)"'),
+        (lambda: es.total({}), "takes event types"),
+        (lambda: es.total({"A": "text"}), "no constant of type integer"),
+        (lambda: es.total({"A": 1.5}), "no constant of type integer"),
+        (lambda: es.latest({"A": es.field("/n") + 1}), "arithmetic makes integers and decimals"),
+        (lambda: es.total({"A": es.field("/a") * es.field("/b") * es.field("/c")}), "more factors"),
+        (lambda: es.flag({"A": True, "B": "x"}), "all booleans, all integers or all texts"),
+        (lambda: es.Projection("P", {}), "columns are a dict"),
+        (lambda: es.Projection("P", json.loads('{"n": 1}')), "not es.total"),
+        (lambda: es.Projection("P", {"version": es.count("A")}), "cannot be called 'version'"),
+        (lambda: es.Projection("P", {"a": es.count("A"), "A": es.count("A")}), "differ in case only"),
+        (lambda: es.Projection("P", {"a": es.expr("1")}), "need a column to start from"),
+        (lambda: es.Projection("P", {"a": es.count("A"), "b": es.expr("a +")}), "does not parse"),
+        (lambda: es.Projection("P", {"total": es.count("A"), "b": es.expr("totl")}), 'no column "totl".*mean "total"'),
+        (lambda: es.Projection("P", {"a": es.count("A")}, invariants={"x": "sum(a) > 1"}), "no SQL expression"),
+        (lambda: es.Projection("P", {"a": es.count("A")}, invariants={"x": "a > 1; select 2"}), "does not parse"),
+        (lambda: es.Projection("P", {"a": es.count("A")}, invariants={"x": "(select 1 from e)"}), "no SQL expression"),
+        (lambda: es.Projection("P", {"a": es.count("A")}, invariants={"x": "random() > 0.5"}), "no SQL expression"),
+        (lambda: es.Projection("P", {"a": es.count("A"), "b": es.expr("date '2024-01-01'")}), "gives a DATE"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_declared_is_refused_with_the_reason(make, message):
+    with pytest.raises(AggregateError, match=message):
+        make()
+
+
+def test_a_projection_is_never_changed(stock):
+    with pytest.raises(AggregateError, match="after it was declared"):
+        stock.on("ItemLost")(lambda state, event: state)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        stock.columns["quantity"].how = "count"
+
+
+def test_operands_show_as_they_are_written():
+    operand = -(es.field("/price") * es.field("/quantity") + 1)
+    assert repr(operand) == "-((field('/price') * field('/quantity')) + 1)"
+    assert repr(2 - es.field("/n")) == "2 - field('/n')"
+
+
+def test_equal_declarations_have_one_revision(stock):
+    def make(places):
+        return es.Projection("P", {"a": es.total({"A": es.field("/a")}, type=f"decimal({places})")})
+
+    assert make(2).revision == make(2).revision != make(3).revision
+    assert make(2).aggregate.revision is None
+
+
+def test_a_decimal_that_does_not_fit_is_an_error():
+    projection = es.Projection("P", {"a": es.total({"A": es.field("/a")}, type="decimal(2)")}, streams="*")
+    handler = projection.aggregate.handlers["A"]
+    event = es.Event(1, "s", 1, "A", '{"a": 1.10}')
+    assert repr(handler({"a": Decimal("0.00")}, event)["a"]) == "Decimal('1.10')"
+    with pytest.raises(ValueError, match=r"is 1\.105, which a decimal\(2\) cannot hold"):
+        handler({"a": Decimal("0.00")}, es.Event(1, "s", 1, "A", '{"a": 1.105}'))
