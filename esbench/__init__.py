@@ -14,6 +14,7 @@ from esbench.bench import open_bench as open
 from esbench.checks import Report
 from esbench.errors import EsbenchError
 from esbench.event import At, Event, at
+from esbench.events import frame
 from esbench.fold.state import State
 from esbench.log import Branch, Log
 from esbench.projection import (
@@ -27,6 +28,7 @@ from esbench.projection import (
     highest,
     latest,
     lowest,
+    meta,
     total,
 )
 
@@ -48,9 +50,11 @@ __all__ = [
     "field",
     "first",
     "flag",
+    "frame",
     "highest",
     "latest",
     "lowest",
+    "meta",
     "open",
     "total",
 ]

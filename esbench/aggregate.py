@@ -18,7 +18,7 @@ from esbench.events import Events
 from esbench.parts import Inside, Made, Together, titles
 from esbench.patterns import pattern
 
-__all__ = ["Aggregate", "Handler", "Lifecycle", "Predicate", "covered", "unfit"]
+__all__ = ["Aggregate", "Handler", "Lifecycle", "Predicate", "by_stream", "covered", "unfit"]
 
 Handler = Callable[[Any, Event], Any]
 Predicate = Callable[[Any], Any]
@@ -79,6 +79,8 @@ class Aggregate:
         if unknown not in ("ignore", "error"):
             raise AggregateError(f'aggregate "{name}": unknown= is "ignore" or "error", not {unknown!r}')
         self.name = name
+        #: Whether it folds by another key than the stream, as a read model does.
+        self.keyed = False
         self.stream_type = stream_type
         self.streams = streams
         self.unknown = unknown
@@ -315,6 +317,7 @@ def covered(events: Events, aggregate: Aggregate) -> Events:
     AggregateError where the log has no stream types, or none of the aggregate's name, and the aggregate does not say
     by other means what it covers.
     """
+    by_stream(aggregate)
     name = f"_covered{len(events.parameters)}"
     if aggregate.streams is not None:
         matches = f"regexp_full_match(stream_id, ${name}, 's')"
@@ -333,6 +336,15 @@ def covered(events: Events, aggregate: Aggregate) -> Events:
     return events.where(
         f"stream_key in (select stream_key from ({events.query}) where stream_type = ${name})", **{name: wanted}
     )
+
+
+def by_stream(aggregate: Aggregate) -> None:
+    """Refuse a read model, where only what is folded by stream makes sense."""
+    if aggregate.keyed:
+        raise AggregateError(
+            f'"{aggregate.name}" is a read model, which is not folded by stream: states(), state(), history(), '
+            "timeline(), diff(), blame(), first_bad() and reconcile() take it"
+        )
 
 
 def _named(events: Events, aggregate: Aggregate) -> None:

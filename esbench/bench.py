@@ -19,6 +19,7 @@ from esbench.errors import BenchError, SourceError, nearest
 from esbench.event import literal
 from esbench.events import frame
 from esbench.facts import MEANINGS
+from esbench.fold.snapshots import Snapshots
 from esbench.log import Log
 from esbench.sources import files, frames, git
 from esbench.sources.columns import Clock, Columns
@@ -64,6 +65,8 @@ def open_bench(path: str | os.PathLike[str] | None = None, *, read_only: bool = 
 class Bench:
     """Logs in one DuckDB database; ``bench["orders"]`` is a log. The connection is the only state that esbench holds.
 
+    ``snapshots`` are a cache of states, which may be dropped at any time.
+
     >>> import pandas as pd
     >>> bench = open_bench()
     >>> log = bench.load(pd.DataFrame({"stream_id": ["a"], "version": [1], "event_type": ["Made"]}), name="made")
@@ -76,6 +79,7 @@ class Bench:
     def __init__(self, con: duckdb.DuckDBPyConnection, path: str | None) -> None:
         self.con = con
         self.path = path
+        self.snapshots = Snapshots(con)
 
     def load(
         self,
@@ -162,7 +166,8 @@ class Bench:
 
     def __getitem__(self, name: str) -> Log:
         """The log of that name. Raises UnknownLog, with the nearest names."""
-        return Log(name, catalog.events_of(self.con, catalog.entry(self.con, name)))
+        source = catalog.events_of(self.con, catalog.entry(self.con, name))
+        return Log(name, source, self.snapshots.of(name))
 
     def __contains__(self, name: object) -> bool:
         return any(found.name == name for found in catalog.entries(self.con))
@@ -190,6 +195,7 @@ class Bench:
         """Remove a log and its rejects. Raises UnknownLog."""
         try:
             catalog.drop(self.con, name)
+            self.snapshots.drop(name)
         except duckdb.Error as error:
             raise BenchError(_why(self.path or "memory", str(error))) from error
 

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from esbench import travel
-from esbench.aggregate import Aggregate
+from esbench.aggregate import Aggregate, by_stream
 from esbench.event import At
 from esbench.events import Events
 from esbench.fold.changes import changes
@@ -62,6 +62,7 @@ def by_version(
     Columns: ``version_before`` and ``version_after`` (missing where one log has not the event), ``event_type``,
     ``event_id``, ``path``, ``before``, ``after``. A log without the event shows its state before.
     """
+    by_stream(aggregate)
     handlers = getattr(aggregate, "aggregate", aggregate)  # of a projection, its Python form
     old = list(steps(logs[0].stream(stream_id).at(ats[0]), handlers))
     new = list(steps(logs[1].stream(stream_id).at(ats[1]), handlers))

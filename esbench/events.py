@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -33,14 +33,18 @@ def translated() -> Iterator[None]:
         raise QueryError(str(error)) from error
 
 
-def frame(table: pa.Table | None) -> pd.DataFrame:
-    """A DataFrame in which integers and decimals stay exact.
+def frame(table: pa.Table | duckdb.DuckDBPyRelation | None) -> pd.DataFrame:
+    """A DataFrame of an Arrow table or a DuckDB relation, in which integers and decimals stay exact.
+
+    The relation's own ``df()`` makes floats of decimals, and of integers that may pass 64 bits.
 
     >>> import decimal
     >>> frame(pa.table({"n": pa.array([1, None]), "d": [decimal.Decimal("1.10"), None]})).dtypes.astype(str).to_dict()
     {'n': 'Int64', 'd': 'decimal128(3, 2)[pyarrow]'}
     """
     assert table is not None
+    if isinstance(table, duckdb.DuckDBPyRelation):
+        table = table.to_arrow_table()
     columns: dict[str, pd.Series[Any]] = {}
     for name, column in zip(table.column_names, table.columns, strict=True):
         # SQL may give one name to several columns.
@@ -51,6 +55,10 @@ def frame(table: pa.Table | None) -> pd.DataFrame:
 
 def _series(column: pa.ChunkedArray[Any]) -> pd.Series[Any]:
     """A column for a frame; Arrow-backed where pandas would make a float or an object of it."""
+    if pa.types.is_decimal(column.type) and column.type.scale == 0:
+        # What the engine adds up; mostly it fits.
+        with suppress(pa.ArrowInvalid):
+            column = column.cast(pa.int64())
     kind = column.type
     if pa.types.is_integer(kind) and column.null_count:
         return pd.Series(column.to_pandas(types_mapper=lambda _: pd.Int64Dtype()))

@@ -15,9 +15,11 @@ from esbench.aggregate import Aggregate
 from esbench.branch import Edits, branch
 from esbench.checks import Report, check
 from esbench.concurrency import Concurrency, Verdict, audit, would_accept
+from esbench.errors import EsbenchError
 from esbench.event import At, Event, at
 from esbench.events import Events, frame
 from esbench.facts import Facts
+from esbench.fold.snapshots import Shelf
 from esbench.fold.state import State
 from esbench.projection import Projection
 from esbench.reconcile import reconcile
@@ -50,9 +52,10 @@ class Log:
     {'event_type': ['Made', 'Sold'], 'n': [1, 1]}
     """
 
-    def __init__(self, name: str, source: Events) -> None:
+    def __init__(self, name: str, source: Events, snapshots: Shelf | None = None) -> None:
         self.name = name
         self.source = source
+        self._snapshots = snapshots
 
     # looking
 
@@ -125,7 +128,9 @@ class Log:
         ``forks="first"`` folds only the first event of each version. ``strict`` raises Untrusted at the first damage.
         """
         where = at(version=version, as_of=as_of, position=position)
-        return travel.state(self.source, aggregate, stream, where, forks=forks, strict=strict)
+        return travel.state(
+            self.source, aggregate, stream, where, forks=forks, strict=strict, snapshots=self._snapshots
+        )
 
     def states(
         self,
@@ -159,6 +164,16 @@ class Log:
         """A row for every event of one stream up to a coordinate: the state after it, and what it changed."""
         where = at(version=version, as_of=as_of, position=position)
         return travel.history(self.source, aggregate, stream, where, forks=forks)
+
+    def snapshot(self, aggregate: Aggregate, *, every: int = 1_000) -> pd.DataFrame:
+        """Make snapshots of all streams of at least ``every`` events, so many events apart, and list them.
+
+        They are a cache, from which the states of long streams are folded; looking at one makes some by itself. Those
+        of an aggregate with ``revision=`` are saved in the bench, if its states are plain values.
+        """
+        if self._snapshots is None:
+            raise EsbenchError(f"{self.name} keeps no snapshots: only logs of a bench do")
+        return self._snapshots.make(self.source, aggregate, every)
 
     def timeline(self, projection: Projection) -> duckdb.DuckDBPyRelation:
         """Every stream that the projection covers, after each of its events, as a DuckDB relation."""

@@ -191,7 +191,7 @@ def suspicious(expression: str) -> str:
 
     The letters are looked for first, because the exact pattern costs several times as much.
     """
-    return f"""case when {expression} ilike '%nan%' or {expression} ilike '%inf%'
+    return f"""case when contains(lower({expression}), 'nan') or contains(lower({expression}), 'inf')
         then regexp_matches({expression}, '(^|[:,\\[])\\s*-?(?i:nan|inf)') else false end"""
 
 

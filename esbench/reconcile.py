@@ -14,10 +14,11 @@ from uuid import UUID
 import pandas as pd
 
 from esbench import payload
-from esbench.aggregate import Aggregate, covered
+from esbench.aggregate import Aggregate
 from esbench.errors import nearest
 from esbench.event import At, Event
 from esbench.events import Events
+from esbench.fold import keyed
 from esbench.fold.changes import ABSENT, brief, fields_of
 from esbench.fold.frames import moments
 from esbench.fold.python import initial_state, steps
@@ -86,7 +87,7 @@ def reconcile(
     """
     stored = Table(events.con, table)
     rows = _by_key(stored, key)
-    chosen = covered(events, aggregate)
+    chosen = keyed.chosen(events, aggregate, at=[at], forks=forks)
     folded = {name: (number, value) for number, (name, value) in values(chosen, aggregate, at, forks).items()}
     if not folded and not rows:
         raise TableError(f"nothing to compare: no stream has events at {at}, and the table has no rows")

@@ -15,12 +15,12 @@ from operator import attrgetter
 import pandas as pd
 
 from esbench import payload
-from esbench.aggregate import Aggregate, Predicate, covered, unfit
+from esbench.aggregate import Aggregate, Predicate, unfit
 from esbench.errors import AggregateError, nearest
 from esbench.event import At, Event
 from esbench.events import Events
 from esbench.facts import MEANINGS
-from esbench.fold import sql
+from esbench.fold import keyed, sql
 from esbench.fold.changes import brief
 from esbench.fold.frames import moments
 from esbench.fold.parallel import doubtful
@@ -96,7 +96,7 @@ def first_bad(
     """
     question = _asked(aggregate, predicate)
     aggregate = question.aggregate
-    chosen = covered(events, aggregate) if stream is None else events.stream(stream)
+    chosen = keyed.chosen(events, aggregate, stream, at=[at], forks=forks)
     taken = first_of_forks(chosen.at(at)) if forks == "first" else chosen.at(at)
     within = _within_commits(taken) if question.whole_commits else frozenset()
     if stream is None:
@@ -185,6 +185,7 @@ def _declared(projection: Projection, expression: str) -> Projection:
         return Projection(
             projection.name,
             projection.columns,
+            key=projection.declared_key,
             stream_type=projection.stream_type,
             streams=projection.streams,
             unknown=projection.unknown,

@@ -32,17 +32,18 @@ from typing import Any
 import duckdb
 import pandas as pd
 
-from esbench.aggregate import Aggregate, covered
+from esbench.aggregate import Aggregate
 from esbench.errors import AggregateError, BadCoordinate, Untrusted
 from esbench.event import At, Event
 from esbench.events import Events
-from esbench.fold import sql
+from esbench.fold import keyed, sql
 from esbench.fold.changes import Change, changes, leaves, same
 from esbench.fold.frames import field_columns, moments
 from esbench.fold.parallel import finals
 from esbench.fold.python import ALWAYS, Folded, Step, first_of_forks, holds, initial_state, steps
 from esbench.fold.reading import Source, narrowed
-from esbench.fold.single import followed, judge, whole
+from esbench.fold.single import Whole, followed, judge, whole
+from esbench.fold.snapshots import Shelf
 from esbench.fold.state import SHOWN, Broken, Mark, State, trust_text
 from esbench.fold.trust import Survey, survey
 from esbench.projection import Projection
@@ -62,21 +63,37 @@ def state(
     *,
     forks: str = "all",
     strict: bool = False,
+    snapshots: Shelf | None = None,
 ) -> State:
     """The state of one stream at a coordinate, whatever the aggregate covers.
 
     Damage is marked and folded past. With ``strict`` it raises Untrusted, which carries the state up to there;
     ``forks="first"`` folds of each version only the event with the lowest position. Raises UnknownStream.
+    ``snapshots`` are those of the log, from which the fold of a long stream starts.
     """
-    return _state(events.stream(stream_id), aggregate, stream_id, at, forks=forks, strict=strict)
+    stream = keyed.chosen(events, aggregate, stream_id, at=[at], forks=forks)
+    shelf = None if aggregate.keyed else snapshots
+    return _state(stream, aggregate, keyed.told(stream_id), at, forks=forks, strict=strict, snapshots=shelf)
 
 
-def _state(stream: Events, aggregate: Aggregate, stream_id: str, at: At, *, forks: str, strict: bool) -> State:
-    found, taken = _alone(stream, aggregate, at, forks)
+def _state(
+    stream: Events,
+    aggregate: Aggregate,
+    stream_id: str,
+    at: At,
+    *,
+    forks: str,
+    strict: bool,
+    snapshots: Shelf | None = None,
+) -> State:
+    found, taken, one = _alone(stream, aggregate, at, forks)
     if not found.keys:
         return State(initial_state(aggregate), stream_id, None, None, 0)
     marks = list(found.marks(found.keys[0]))
-    done = followed(taken, aggregate, initial_state(aggregate), {})
+    if one is not None and snapshots is not None:
+        done = snapshots.fold(one, stream_id, aggregate)
+    else:
+        done = followed(taken, aggregate, initial_state(aggregate), {})
     if done is None:
         value, broken = None, dict[str, Broken]()
         for step in steps(taken, aggregate, columns=_SHOWN_COLUMNS):
@@ -119,8 +136,12 @@ def states(
     none; ``state_`` stands before a name that is taken), ``trust``, and ``broken``: the invariants that do not
     hold. Streams of which the coordinate takes nothing have no row. ``strict`` raises Untrusted at the first
     stream that is not complete. ``executor`` folds with Python handlers on its workers, with the same result.
+
+    Of a read model, one row a key: its parts, ``events``, the ``position`` of the last of them, and the others.
+    ``attrs["missing_key"]`` counts events that it would fold if they had a key.
     """
-    found, taken = surveyed(covered(events, aggregate), aggregate, at, forks)
+    chosen = keyed.chosen(events, aggregate, at=[at], forks=forks)
+    found, taken = surveyed(chosen, aggregate, at, forks)
     made = sql.fold(taken, aggregate, limit=found.limit) if isinstance(aggregate, Projection) else None
     folded = _folded(taken, aggregate, found, executor) if made is None else []
     faults = {key: one.faults for key, one in zip(found.keys, folded, strict=False)} if made is None else made.faults
@@ -130,7 +151,7 @@ def states(
         if faults.get(key):
             marks = tuple(sorted([*marks, *(_fault(fault.version, fault.error) for fault in faults[key])]))
         if strict and marks:
-            state(events, aggregate, found.ids[row], at, forks=forks, strict=True)
+            _state(_of_keys(chosen, {key: row}), aggregate, found.ids[row], at, forks=forks, strict=True)
         trust.append(trust_text(marks, found.events[row]))
     fixed = {"stream_id": found.ids, "version": found.versions, "events": found.events}
     if made is None:
@@ -141,7 +162,7 @@ def states(
         ]
     else:
         fields, broken = made.fields, made.broken
-    return pd.DataFrame(
+    frame = pd.DataFrame(
         {
             "stream_id": pd.Series(found.ids, dtype="str"),
             "version": pd.Series(found.versions, dtype="int64"),
@@ -151,6 +172,7 @@ def states(
             "broken": pd.Series(broken, dtype="str"),
         }
     )
+    return frame if not aggregate.keyed else keyed.shown(frame, events, taken, aggregate, at)
 
 
 def history(events: Events, aggregate: Aggregate, stream_id: str, at: At = _END, *, forks: str = "all") -> pd.DataFrame:
@@ -160,7 +182,8 @@ def history(events: Events, aggregate: Aggregate, stream_id: str, at: At = _END,
     ``changed`` (a tuple of :class:`~esbench.fold.changes.Change`), ``trust`` and ``broken`` of the state at
     that version.
     """
-    found, taken = _alone(events.stream(stream_id), aggregate, at, forks, columns=_SHOWN_COLUMNS)
+    chosen = keyed.chosen(events, aggregate, stream_id, at=[at], forks=forks)
+    found, taken, _ = _alone(chosen, aggregate, at, forks, columns=_SHOWN_COLUMNS)
     every = list(steps(taken, aggregate, columns=_SHOWN_COLUMNS)) if found.keys else []
     marks = sorted(
         [mark for key in found.keys for mark in found.marks(key)]
@@ -191,11 +214,13 @@ def timeline(events: Events, projection: Projection) -> duckdb.DuckDBPyRelation:
     """The state of every covered stream after each of its events, as a DuckDB relation, one row an event.
 
     Columns: ``stream_id``, ``version``, ``position``, ``event_type``, ``recorded_at``, and the projection's. In no
-    order; events that are appended later are not in it. Raises AggregateError for an aggregate with Python handlers.
+    order; events that are appended later are not in it. Of a read model, the parts of the key come first. Integers
+    and decimals stay exact in ``es.frame(relation)`` and in Arrow; the relation's own ``df()`` makes floats of decimals
+    and of integers that may pass 64 bits. Raises AggregateError for an aggregate with Python handlers.
     """
     if not isinstance(projection, Projection):
         raise AggregateError(f"a timeline is made of an es.Projection, not of {projection!r}: see history()")
-    return sql.timeline(covered(events, projection), projection)
+    return keyed.timeline(events, projection)
 
 
 def diff(
@@ -215,7 +240,7 @@ def diff(
     (missing where none did). Without ``stream``, all streams that the aggregate covers and that differ,
     ``stream_id`` first; where one has no events yet, its state is the initial one. ``executor`` as of :func:`states`.
     """
-    chosen = covered(events, aggregate) if stream is None else events.stream(stream)
+    chosen = keyed.chosen(events, aggregate, stream, at=[a, b], forks=forks)
     first, second = (values(chosen, aggregate, at, forks, executor=executor) for at in (a, b))
     ids = {key: name for found in (first, second) for key, (name, _) in found.items()}
     start = (None, initial_state(aggregate))
@@ -243,7 +268,8 @@ def blame(events: Events, aggregate: Aggregate, stream_id: str, at: At = _END, *
     Columns: ``path``, ``value``, ``version``, ``event_id``, ``event_type``, ``recorded_at``; the event's are
     missing where the value stands since the initial state. Items of a list are told apart by their index.
     """
-    found, taken = _alone(events.stream(stream_id), aggregate, at, forks, columns=_SHOWN_COLUMNS)
+    chosen = keyed.chosen(events, aggregate, stream_id, at=[at], forks=forks)
+    found, taken, _ = _alone(chosen, aggregate, at, forks, columns=_SHOWN_COLUMNS)
     setters = _Setters()
     value = initial_state(aggregate)
     if found.keys:
@@ -272,18 +298,16 @@ def surveyed(
 
 def _alone(
     stream: Events, aggregate: Aggregate, at: At, forks: str, *, columns: Collection[str] = ALWAYS
-) -> tuple[Survey, Source]:
-    """What a coordinate takes of one stream, with all marks, and its events to fold."""
+) -> tuple[Survey, Source, Whole | None]:
+    """What a coordinate takes of one stream, with all marks, and its events to fold; how they are proven whole."""
     aggregate.freeze()
     one = whole(stream, aggregate, at, columns) if forks in ("all", "first") else None
     if one is not None:
-        return one.found, one.held
-    return surveyed(stream, aggregate, at, forks, every_mark=True)
+        return one.found, one.held, one
+    return *surveyed(stream, aggregate, at, forks, every_mark=True), None
 
 
-def _folded(
-    taken: Source, aggregate: Aggregate, found: Survey, executor: Executor | None = None
-) -> list[Folded]:
+def _folded(taken: Source, aggregate: Aggregate, found: Survey, executor: Executor | None = None) -> list[Folded]:
     """The values of the surveyed streams, in their order."""
     values = finals(taken, aggregate, limit=found.limit, executor=executor)
     return [values.get(key) or Folded(initial_state(aggregate)) for key in found.keys]
@@ -294,6 +318,9 @@ def values(
 ) -> dict[int, tuple[str, Any]]:
     """Id and value of every stream of which a coordinate takes something."""
     found, taken = surveyed(chosen, aggregate, at, forks)
+    if isinstance(aggregate, Projection):
+        made = sql.fold(taken, aggregate, limit=0)
+        return dict(zip(made.keys, zip(found.ids, made.values(), strict=True), strict=True))
     folded = _folded(taken, aggregate, found, executor)
     return {key: (name, one.value) for key, name, one in zip(found.keys, found.ids, folded, strict=True)}
 

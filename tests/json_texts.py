@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from json.decoder import WHITESPACE
+from json.decoder import WHITESPACE  # type: ignore[attr-defined]
 
 from hypothesis import strategies as st
 

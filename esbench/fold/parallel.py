@@ -25,7 +25,7 @@ from esbench.event import CANONICAL
 from esbench.events import Events
 from esbench.fold import python
 from esbench.fold.python import ALWAYS, Folded, described
-from esbench.fold.reading import ROWS, Held, Lacking, Missing, Source, Unordered, in_order, narrowed, selected
+from esbench.fold.reading import Held, Lacking, Missing, Source, Unordered, in_order, narrowed, read
 
 __all__ = ["doubtful", "finals"]
 
@@ -101,7 +101,6 @@ def _spread(
                     found.append(_result(pending.popleft()))
             found += [_result(future) for future in pending]
         except Lacking as lacking:
-            assert not lacking.columns <= columns
             columns |= lacking.columns
         except Unordered:
             events = replace(events, ordered=False)
@@ -138,7 +137,7 @@ def _parts(events: Events, columns: Collection[str], long: list[int]) -> Iterato
     waiting: list[pa.RecordBatch] = []
     size = rows = 0
     last: tuple[int, int, int] | None = None
-    for batch in events.batches(selected(columns), rows=ROWS):
+    for batch in read(events, columns):
         if batch.num_rows == 0:
             continue
         if events.ordered:

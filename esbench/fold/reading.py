@@ -20,6 +20,7 @@ import pyarrow.compute as compute
 
 from esbench.event import CANONICAL, Event
 from esbench.events import Events
+from esbench.fold.progress import shown
 
 __all__ = [
     "ROWS",
@@ -32,6 +33,7 @@ __all__ = [
     "Unordered",
     "in_order",
     "narrowed",
+    "read",
     "selected",
 ]
 
@@ -115,6 +117,15 @@ def selected(columns: Collection[str]) -> list[str]:
     return ["stream_key", *(_SELECT[column] for _, column in _FIELDS if column in columns)]
 
 
+def read(events: Events, columns: Collection[str]) -> Iterator[pa.RecordBatch]:
+    """Batches of the stream key and some canonical columns, with a progress bar where it takes long."""
+
+    def total() -> int:
+        return int(events.rows("select count(*) from events")[0][0])
+
+    return shown(events.batches(selected(columns), rows=ROWS), total)
+
+
 class Gate:
     """What handlers asked for in vain; ``live`` while a handler runs whose fold can start again."""
 
@@ -190,7 +201,7 @@ class Reading:
                 self.gate.missing |= lacking
                 raise Missing
             source = source.events
-        for batch in source.batches(selected(self.columns), rows=ROWS):
+        for batch in read(source, self.columns):
             yield batch, source.ordered
 
 

@@ -9,24 +9,29 @@ also be saved in the bench, as text of plain values: nothing is ever unpickled.
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Final
 
 import duckdb
 import pandas as pd
 
 from esbench import show
-from esbench.aggregate import Aggregate
+from esbench.aggregate import Aggregate, covered
+from esbench.catalog import transaction
+from esbench.errors import EsbenchError
+from esbench.event import At
+from esbench.events import Events
 from esbench.fold.changes import isolated
 from esbench.fold.fingerprint import fingerprint
 from esbench.fold.plain import NotPlain, decoded, encoded, size
 from esbench.fold.python import initial_state
-from esbench.fold.single import Whole, followed
+from esbench.fold.single import Whole, followed, whole
 from esbench.fold.state import Broken
 
 __all__ = ["EVERY", "Shelf", "Snapshots"]
@@ -37,6 +42,7 @@ _LONG: Final = 1_000
 #: The bytes of states that are kept in memory; those that were used least lately go first.
 _BYTES: Final = 64_000_000
 
+_events = attrgetter("events")
 _TABLE: Final = """
     create table if not exists esbench.snapshots (
         log varchar, fingerprint varchar, aggregate varchar, stream_id varchar, version bigint, events bigint,
@@ -45,7 +51,7 @@ _TABLE: Final = """
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Snapshot:
     """A state after the first so many events of a stream."""
 
@@ -67,9 +73,8 @@ class Snapshots:
     no snapshots
     """
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, *, read_only: bool = False) -> None:
+    def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
         self._con = con
-        self._read_only = read_only
         self._kept: OrderedDict[tuple[str, str, str], list[_Snapshot]] = OrderedDict()
         self._bytes = 0
 
@@ -82,7 +87,7 @@ class Snapshots:
         ]
         names = ["log", "aggregate", "stream_id", "version", "events", "bytes", "saved", "made_at"]
         return (
-            pd.DataFrame(sorted(rows, key=lambda row: row[:4]), columns=names)
+            pd.DataFrame(sorted(rows, key=itemgetter(0, 1, 2, 3)), columns=names)
             .astype({"log": "str", "aggregate": "str", "stream_id": "str", "version": "int64", "events": "int64"})
             .astype({"bytes": "int64", "saved": "bool", "made_at": "datetime64[us, UTC]"})
         )
@@ -92,10 +97,11 @@ class Snapshots:
         dropped = 0
         for key, some in self._all().items():
             if log in (None, key[0]) and stream in (None, key[1]):
-                gone = [one for one in some if aggregate in (None, one.aggregate)]
-                dropped += len(gone)
-                self._forget(key, gone)
-        if not self._read_only and self._is_saved():
+                rest = [one for one in some if aggregate not in (None, one.aggregate)]
+                dropped += len(some) - len(rest)
+                if key in self._kept:
+                    self._put(key, rest)
+        if self._is_saved() and not self._is_read_only():
             with self._con.cursor() as cursor:
                 cursor.execute(
                     """
@@ -125,18 +131,12 @@ class Snapshots:
         return show.table(self.df(), title=repr(self))
 
     def add(self, key: tuple[str, str, str], made: list[_Snapshot]) -> None:
-        """Keep snapshots of one stream, in place of those at the same versions."""
-        some = self._kept.setdefault(key, [])
+        """Keep snapshots of one stream, in place of those after as many events."""
+        anew = {one.events for one in made}
+        self._put(key, sorted([one for one in self._kept.get(key, ()) if one.events not in anew] + made, key=_events))
         self._kept.move_to_end(key)
-        versions = {one.version for one in made}
-        self._forget(key, [one for one in some if one.version in versions])
-        some = self._kept.setdefault(key, some)
-        for one in made:
-            insort(some, one, key=attrgetter("events"))
-            self._bytes += one.bytes
         while self._bytes > _BYTES and len(self._kept) > 1:
-            oldest = next(iter(self._kept))
-            self._forget(oldest, list(self._kept[oldest]))
+            self._put(next(iter(self._kept)), [])
 
     def find(self, key: tuple[str, str, str], *, saved: bool) -> list[_Snapshot]:
         """The snapshots of one stream, by version; with ``saved`` also those in the bench."""
@@ -146,30 +146,39 @@ class Snapshots:
             self.add(key, self._read(key).get(key, []))
         return self._kept.get(key, [])
 
-    def save(self, key: tuple[str, str, str], made: list[_Snapshot]) -> None:
-        """Write snapshots into the bench. Raises NotPlain for states that have no exact text."""
-        log, stream_id, mark = key
-        rows = [
-            [log, mark, one.aggregate, stream_id, one.version, one.events, one.told, encoded(one.value)]
-            + [encoded([asdict(each) for each in one.broken]), one.made_at.isoformat()]
-            for one in made
-        ]
+    def save(self, key: tuple[str, str, str]) -> None:
+        """Write the snapshots of one stream into the bench, but for states that have no exact text.
+
+        A bench that was opened to be read keeps them in memory only.
+        """
+        if self._is_read_only():
+            return
+        rows = []
+        for one in self.find(key, saved=True):
+            with suppress(NotPlain):
+                broken = encoded([asdict(each) for each in one.broken])
+                told = [one.aggregate, key[1], one.version, one.events, one.told, encoded(one.value), broken]
+                rows.append([key[0], key[2], *told, one.made_at.isoformat()])
         with self._con.cursor() as cursor:
             cursor.execute(_TABLE)
-            cursor.execute("begin")
-            cursor.execute(
-                "delete from esbench.snapshots where log = ? and stream_id = ? and fingerprint = ?", [*key]
-            )
-            if rows:
-                cursor.executemany(f"insert into esbench.snapshots values ({', '.join('?' * 10)})", rows)
-            cursor.execute("commit")
+            with transaction(cursor):
+                cursor.execute(
+                    "delete from esbench.snapshots where log = ? and stream_id = ? and fingerprint = ?", [*key]
+                )
+                if rows:
+                    cursor.executemany(f"insert into esbench.snapshots values ({', '.join('?' * 10)})", rows)
 
     def _all(self) -> dict[tuple[str, str, str], list[_Snapshot]]:
         found = {key: list(some) for key, some in self._kept.items()}
-        for key, some in (self._read().items() if self._is_saved() else ()):
-            here = {one.version for one in found.get(key, ())}
-            found[key] = [*found.get(key, []), *(one for one in some if one.version not in here)]
+        for key, some in self._read().items() if self._is_saved() else ():
+            saved = {one.events for one in some}
+            found[key] = [*some, *(one for one in found.get(key, ()) if one.events not in saved)]
         return found
+
+    def _is_read_only(self) -> bool:
+        with self._con.cursor() as cursor:
+            found = cursor.execute("select readonly from duckdb_databases() where database_name = current_database()")
+            return bool(found.fetchall()[0][0])
 
     def _is_saved(self) -> bool:
         text = "select 1 from duckdb_tables() where schema_name = 'esbench' and table_name = 'snapshots'"
@@ -202,11 +211,88 @@ class Snapshots:
             )
         return found
 
-    def _forget(self, key: tuple[str, str, str], gone: list[_Snapshot]) -> None:
-        some = self._kept.get(key, [])
-        for one in gone:
-            if one in some:
-                some.remove(one)
-                self._bytes -= one.bytes
-        if not some:
-            self._kept.pop(key, None)
+    def _put(self, key: tuple[str, str, str], some: list[_Snapshot]) -> None:
+        self._bytes += sum(one.bytes for one in some) - sum(one.bytes for one in self._kept.pop(key, ()))
+        self._kept[key] = some
+
+
+class Shelf:
+    """The snapshots of one log, as folds use them."""
+
+    def __init__(self, snapshots: Snapshots, log: str) -> None:
+        self._snapshots = snapshots
+        self._log = log
+
+    def fold(
+        self, one: Whole, stream_id: str, aggregate: Aggregate, *, every: int = EVERY, least: int = _LONG
+    ) -> tuple[Any, dict[str, Broken]] | None:
+        """What :func:`~esbench.fold.single.followed` gives of a stream, from the nearest snapshot on.
+
+        A stream of ``least`` events leaves snapshots behind, ``every`` so many events.
+        """
+        length = one.found.events[0] if one.found.events else 0
+        mark = fingerprint(aggregate) if length >= least else None
+        if mark is None:
+            return followed(one.held, aggregate, initial_state(aggregate), {})
+        key = (self._log, stream_id, mark)
+        start = self._nearest(key, one, length, saved=aggregate.revision is not None)
+        begun, value, broken = (start.events, start.value, start.broken) if start else (0, None, ())
+        made: dict[int, tuple[Any, tuple[Broken, ...], int]] = {}
+
+        def keep(count: int, value: Any, broken: Mapping[str, Broken]) -> None:
+            room = _BYTES // 2 - sum(taken for *_, taken in made.values())
+            taken = size(value)
+            if taken is not None and taken < room:
+                made[begun + count] = isolated(value), tuple(broken.values()), taken
+
+        done = followed(
+            one.after(begun),
+            aggregate,
+            value if start else initial_state(aggregate),
+            {each.invariant: each for each in broken},
+            keep=keep,
+            every=every,
+        )
+        if done is not None and made:
+            now = datetime.now(UTC)
+            found = [
+                _Snapshot(aggregate.name, one.version(events), events, told, *made[events], False, now)
+                for events, told in zip(sorted(made), one.told(sorted(made)), strict=True)
+            ]
+            self._snapshots.add(key, found)
+        return done
+
+    def make(self, events: Events, aggregate: Aggregate, every: int) -> pd.DataFrame:
+        """Make snapshots of all streams that have so many events; save them if the aggregate carries a revision."""
+        aggregate.freeze()
+        if every < 1:
+            raise EsbenchError(f"every= is a number of events, not {every!r}")
+        mark = fingerprint(aggregate)
+        if mark is None:
+            raise EsbenchError(
+                f'aggregate "{aggregate.name}" names what may change unseen, so no snapshot of it could be trusted: '
+                "give it a revision, Aggregate(…, revision=…), and another with every change"
+            )
+        rows = covered(events, aggregate).rows(
+            """
+            select stream_key, min(stream_id) from events group by stream_key having count(*) >= $every
+            order by stream_key
+            """,
+            every=every,
+        )
+        for stream_key, stream_id in rows:
+            name = f"_stream{len(events.parameters)}"
+            one = whole(events.where(f"stream_key = ${name}", **{name: stream_key}), aggregate, At())
+            if one is not None:
+                self.fold(one, stream_id, aggregate, every=every, least=every)
+                if aggregate.revision is not None:
+                    self._snapshots.save((self._log, stream_id, mark))
+        found = self._snapshots.df()
+        return found[(found["log"] == self._log) & (found["aggregate"] == aggregate.name)].reset_index(drop=True)
+
+    def _nearest(self, key: tuple[str, str, str], one: Whole, length: int, *, saved: bool) -> _Snapshot | None:
+        some = self._snapshots.find(key, saved=saved)
+        for each in reversed(some[: bisect_right(some, length, key=_events)]):
+            if each.version == one.version(each.events) and each.told == one.told([each.events])[0]:
+                return each
+        return None

@@ -35,6 +35,11 @@ class Declared:
     broken: list[str]
     faults: dict[int, tuple[Fault, ...]]
 
+    def values(self) -> list[dict[str, Any]]:
+        """The states as the Python handlers give them."""
+        columns = [_plain(series) for series in self.fields.values()]
+        return [dict(zip(self.fields, row, strict=True)) for row in zip(*columns, strict=True)]
+
 
 def fold(taken: Events, projection: Projection, *, limit: int | None = None) -> Declared:
     """The state of every stream that the events have. ``limit``: how many faults are kept of a stream."""
@@ -60,10 +65,11 @@ def fold(taken: Events, projection: Projection, *, limit: int | None = None) -> 
     )
 
 
-def timeline(events: Events, projection: Projection) -> duckdb.DuckDBPyRelation:
-    """Every covered stream after each of its events, as a relation.
+def timeline(events: Events, projection: Projection, *, shown_by: str = "{}") -> duckdb.DuckDBPyRelation:
+    """Every stream of the events after each of them, as a relation.
 
-    Columns: ``stream_id``, ``version``, ``position``, ``event_type``, ``recorded_at``, and the projection's.
+    Columns: ``stream_id``, ``version``, ``position``, ``event_type``, ``recorded_at``, and the projection's; or what
+    ``shown_by`` makes of such a query in its ``{}``.
     """
     cursor = events.con.cursor()
     suspects = suspected(events, projection)
@@ -94,7 +100,7 @@ def timeline(events: Events, projection: Projection) -> duckdb.DuckDBPyRelation:
     if rows is not None:
         text += " union all by name from _suspected"
     with translated():
-        return cursor.sql(text, params=parameters)
+        return cursor.sql(shown_by.replace("{}", text), params=parameters)
 
 
 def suspected(events: Events, projection: Projection) -> list[int]:
@@ -181,6 +187,14 @@ def _series(values: pa.ChunkedArray[Any], kind: str, patches: Sequence[tuple[int
     for row, value in patches:
         plain[row] = value
     return column(plain)
+
+
+def _plain(values: pd.Series[Any]) -> list[Any]:
+    """A column as Python values; what is missing is None."""
+    plain: list[Any] = values.astype(object).tolist()
+    if isinstance(values.dtype, (pd.Int64Dtype, pd.BooleanDtype, pd.StringDtype)):
+        return [None if missing else value for value, missing in zip(plain, values.isna(), strict=True)]
+    return plain
 
 
 def _integers(value: Any) -> Any:

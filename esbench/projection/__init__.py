@@ -16,13 +16,16 @@ from esbench.event import Event
 from esbench.projection.columns import Column, count, distinct, expr, first, flag, highest, latest, lowest, total
 from esbench.projection.compiled import states_sql
 from esbench.projection.expressions import Expression, sql_type
+from esbench.projection.keys import Meta, Part, meta, parts
 from esbench.projection.operands import Field, Kind, Operand, OperandError, Value, added, field, value_of
 
 __all__ = [
     "Column",
     "Field",
     "Kind",
+    "Meta",
     "OperandError",
+    "Part",
     "Projection",
     "count",
     "distinct",
@@ -33,6 +36,7 @@ __all__ = [
     "highest",
     "latest",
     "lowest",
+    "meta",
     "total",
 ]
 
@@ -50,6 +54,11 @@ class Projection(Aggregate):
     columns, which is broken where it is false or fails. ``lifecycle``: the arguments of :meth:`Aggregate.lifecycle`.
     A projection is never changed.
 
+    ``key`` makes a *read model* of it, one row for each key, across streams: ``es.field("/customer")``,
+    ``es.meta("/tenant")``, SQL over an event's columns such as ``"recorded_at::date as day"``, a dict from event type
+    to one of these, or a tuple of several. It covers all streams unless it says otherwise. Events are folded by position,
+    and where an answer says version it is the position. An event without its key is not folded but counted.
+
     >>> stock = Projection(
     ...     "InventoryItem",
     ...     {"quantity": total({"ItemsAdded": field("/quantity"), "ItemsOrdered": -field("/quantity")})},
@@ -64,6 +73,7 @@ class Projection(Aggregate):
         name: str,
         columns: Mapping[str, Column],
         *,
+        key: object = "stream_id",
         stream_type: str | None = None,
         streams: str | None = None,
         unknown: Literal["ignore", "error"] = "ignore",
@@ -83,16 +93,31 @@ class Projection(Aggregate):
             text: _expression(name, f'invariant "{text}"', condition, made, condition=True)
             for text, condition in (invariants or {}).items()
         }
+        event_types = tuple(dict.fromkeys(one for column in base.values() for one in column.operands))
+        try:
+            made_key = parts(key, event_types, columns)
+        except AggregateError as error:
+            raise AggregateError(f'projection "{name}": {error}') from None
+        if made_key:
+            if lifecycle is not None or unknown != "ignore":
+                raise AggregateError(f'projection "{name}": lifecycle= and unknown= are for streams, not a read model')
+            streams = "*" if streams is None and stream_type is None else streams
         covers: dict[str, Any] = {"stream_type": stream_type, "streams": streams, "unknown": unknown}
-        told = repr((name, dict(columns), {text: one.text for text, one in conditions.items()}, covers, lifecycle))
+        said = {text: one.text for text, one in conditions.items()}
+        keys = [(part.name, dict(part.sql)) for part in made_key]
+        told = repr((name, dict(columns), said, covers, lifecycle, keys))
         super().__init__(
             name, initial=self._initial_state, **covers, revision=hashlib.sha256(told.encode()).hexdigest()[:16]
         )
+        #: The parts of the key of a read model; none where it is the stream.
+        self.key = made_key
+        self.keyed = bool(made_key)
+        self.declared_key = key
         self.columns: Mapping[str, Column] = MappingProxyType(dict(columns))
         self.base: Mapping[str, Column] = MappingProxyType(base)
         self.expressions: Mapping[str, Expression] = MappingProxyType(expressions)
         self.conditions: Mapping[str, Expression] = MappingProxyType(conditions)
-        self.event_types = tuple(dict.fromkeys(one for column in base.values() for one in column.operands))
+        self.event_types = event_types
         #: The same as an Aggregate with Python handlers.
         self.aggregate = Aggregate(name, initial=self._initial_state, **covers)
         for one in (self, self.aggregate):
@@ -123,14 +148,16 @@ class Projection(Aggregate):
         return {key: made[key] if key in made else state[key] for key in self.columns}
 
     def __repr__(self) -> str:
-        parts = [_counted(len(self.columns), "column"), _counted(len(self.event_types), "event type")]
+        said = [_counted(len(self.columns), "column"), _counted(len(self.event_types), "event type")]
         if self.conditions:
-            parts.append(_counted(len(self.conditions), "invariant"))
-        if self.streams is not None:
-            parts.append(f"streams={self.streams!r}")
+            said.append(_counted(len(self.conditions), "invariant"))
+        if self.keyed:
+            said.append(f"by {', '.join(part.name for part in self.key)}")
+        if self.streams is not None and not (self.keyed and self.streams == "*"):
+            said.append(f"streams={self.streams!r}")
         if self.stream_type is not None:
-            parts.append(f"stream_type={self.stream_type!r}")
-        return f"Projection({self.name!r}, {', '.join(parts)})"
+            said.append(f"stream_type={self.stream_type!r}")
+        return f"Projection({self.name!r}, {', '.join(said)})"
 
 
 def _check(name: str, columns: Mapping[str, Column]) -> None:

@@ -17,7 +17,7 @@ from esbench.errors import AggregateError, nearest
 from esbench.event import quote
 from esbench.projection.operands import Kind
 
-__all__ = ["Expression", "judged", "sql_type", "tried"]
+__all__ = ["Expression", "judged", "sql_type", "tried", "type_of"]
 
 _TYPES = {"integer": "HUGEINT", "double": "DOUBLE", "text": "VARCHAR", "boolean": "BOOLEAN"}
 
@@ -55,18 +55,10 @@ class Expression:
     def __init__(self, text: str, columns: Mapping[str, str], *, condition: bool = False) -> None:
         self.text = text
         self.columns = dict(columns)
-        _refuse(text)
         self.sql = judged(text) if condition else tried(text)
         given = ", ".join(f"?::{kind} as {quote(name)}" for name, kind in self.columns.items())
         self._query = f"select {{}} from (select {given})"
-        nothing = [None] * len(self.columns)
-        try:
-            # Neither an aggregate nor a window function can stand in a condition.
-            _rows(f"select 1 from (select {given}) where ({self.sql}) is null", nothing)
-            found = _rows(self._query.format(f"typeof({self.sql})"), nothing)
-        except duckdb.Error as error:
-            raise AggregateError(self._why(str(error))) from None
-        self.kind = _kind(found[0][0], text)
+        self.kind = _kind(_proven(text, self.sql, self.columns), text)
         self._cached = lru_cache(maxsize=4096)(self._evaluated)
 
     def __call__(self, state: Mapping[str, Any]) -> Any:
@@ -79,13 +71,34 @@ class Expression:
         value = _rows(self._query.format(self.sql), bound)[0][0]
         return value + 0.0 if isinstance(value, float) else value
 
-    def _why(self, message: str) -> str:
-        said = message.splitlines()[0]
-        if "not found in FROM clause" in said and said.count('"') >= 2:
-            name = said.split('"')[1]
-            known = ", ".join(self.columns)
-            return f'no column "{name}" for "{self.text}".{nearest(name, self.columns)} There are {known}'
-        return f'"{self.text}" is no SQL expression over the columns: {said}'
+
+def type_of(text: str, columns: Mapping[str, str]) -> str:
+    """The engine's type of an expression over typed columns. Raises AggregateError as Expression does.
+
+    >>> type_of("recorded_at::date", {"recorded_at": "TIMESTAMPTZ"})
+    'DATE'
+    """
+    return str(_proven(text, tried(text), columns))
+
+
+def _proven(text: str, sql: str, columns: Mapping[str, str]) -> Any:
+    """The name of the type of an expression, which is proven to be one over the columns of one row."""
+    _refuse(text)
+    given = ", ".join(f"null::{kind} as {quote(name)}" for name, kind in columns.items())
+    try:
+        # Neither an aggregate nor a window function can stand in a condition.
+        _rows(f"select 1 from (select {given}) where ({sql}) is null", [])
+        return _rows(f"select typeof({sql}) from (select {given})", [])[0][0]
+    except duckdb.Error as error:
+        raise AggregateError(_why(text, columns, str(error))) from None
+
+
+def _why(text: str, columns: Mapping[str, str], message: str) -> str:
+    said = message.splitlines()[0]
+    if "not found in FROM clause" in said and said.count('"') >= 2:
+        name = said.split('"')[1]
+        return f'no column "{name}" for "{text}".{nearest(name, columns)} There are {", ".join(columns)}'
+    return f'"{text}" is no SQL expression over the columns: {said}'
 
 
 _lock = threading.Lock()

@@ -21,7 +21,7 @@ from esbench.aggregate import Aggregate
 from esbench.checks import check
 from esbench.errors import AggregateError, EsbenchError
 from esbench.event import at
-from esbench.fold import parallel, python
+from esbench.fold import parallel, python, reading
 from tests import strategies
 from tests.checks.compare import connect, events_of
 from tests.fold.handlers import counter
@@ -41,7 +41,7 @@ def pool():
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of a few events, so that a small log has many."""
     monkeypatch.setattr(parallel, "_BYTES", 1)
-    monkeypatch.setattr(parallel, "ROWS", 7)
+    monkeypatch.setattr(reading, "ROWS", 7)
 
 
 def rows(streams: int, events: int, **rest: Any) -> list[Row]:
@@ -94,7 +94,7 @@ def test_states_diff_and_findings_are_those_of_one_process(data, layout):
     events = events_of(log, facts, con=CON, layout=layout)
     with ThreadPoolExecutor(3) as executor, pytest.MonkeyPatch.context() as patch:
         patch.setattr(parallel, "_BYTES", 1)
-        patch.setattr(parallel, "ROWS", 3)
+        patch.setattr(reading, "ROWS", 3)
         pd.testing.assert_frame_equal(
             travel.states(events, aggregate, where, executor=executor), travel.states(events, aggregate, where)
         )
@@ -170,7 +170,7 @@ def test_events_kept_in_a_state_come_back_whole(pool):
     assert items(found) == items(python.finals(events, keeper))
 
 
-@dataclass
+@dataclass(frozen=True)
 class Locked:
     lock: Any
 
