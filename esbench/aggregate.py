@@ -18,7 +18,7 @@ from esbench.events import Events
 from esbench.parts import Inside, Made, Together, titles
 from esbench.patterns import pattern
 
-__all__ = ["Aggregate", "Handler", "Lifecycle", "Predicate", "by_stream", "covered", "unfit"]
+__all__ = ["Aggregate", "Handler", "Lifecycle", "Predicate", "covered", "refuse_read_model", "unfit"]
 
 Handler = Callable[[Any, Event], Any]
 Predicate = Callable[[Any], Any]
@@ -317,7 +317,7 @@ def covered(events: Events, aggregate: Aggregate) -> Events:
     AggregateError where the log has no stream types, or none of the aggregate's name, and the aggregate does not say
     by other means what it covers.
     """
-    by_stream(aggregate)
+    refuse_read_model(aggregate)
     name = f"_covered{len(events.parameters)}"
     if aggregate.streams is not None:
         matches = f"regexp_full_match(stream_id, ${name}, 's')"
@@ -338,7 +338,7 @@ def covered(events: Events, aggregate: Aggregate) -> Events:
     )
 
 
-def by_stream(aggregate: Aggregate) -> None:
+def refuse_read_model(aggregate: Aggregate) -> None:
     """Refuse a read model, where only what is folded by stream makes sense."""
     if aggregate.keyed:
         raise AggregateError(

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from esbench import travel
-from esbench.aggregate import Aggregate, by_stream
+from esbench.aggregate import Aggregate, refuse_read_model
 from esbench.event import At
 from esbench.events import Events
 from esbench.fold.changes import changes
@@ -39,6 +39,7 @@ def by_stream(
     Columns: ``stream_id``, ``path``, ``before``, ``after`` (either may be ABSENT), and ``version_before``,
     ``version_after``: the versions that the streams have there.
     """
+    refuse_read_model(aggregate)
     rows: list[tuple[Any, ...]] = []
     for stream_id in streams:
         old = travel.state(logs[0], aggregate, stream_id, ats[0], forks=forks)
@@ -62,7 +63,7 @@ def by_version(
     Columns: ``version_before`` and ``version_after`` (missing where one log has not the event), ``event_type``,
     ``event_id``, ``path``, ``before``, ``after``. A log without the event shows its state before.
     """
-    by_stream(aggregate)
+    refuse_read_model(aggregate)
     handlers = getattr(aggregate, "aggregate", aggregate)  # of a projection, its Python form
     old = list(steps(logs[0].stream(stream_id).at(ats[0]), handlers))
     new = list(steps(logs[1].stream(stream_id).at(ats[1]), handlers))

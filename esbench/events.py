@@ -43,14 +43,13 @@ def frame(table: pa.Table | duckdb.DuckDBPyRelation | None) -> pd.DataFrame:
     {'n': 'Int64', 'd': 'decimal128(3, 2)[pyarrow]'}
     """
     assert table is not None
-    if isinstance(table, duckdb.DuckDBPyRelation):
-        table = table.to_arrow_table()
+    rows: pa.Table = table.to_arrow_table() if isinstance(table, duckdb.DuckDBPyRelation) else table
     columns: dict[str, pd.Series[Any]] = {}
-    for name, column in zip(table.column_names, table.columns, strict=True):
+    for name, column in zip(rows.column_names, rows.columns, strict=True):
         # SQL may give one name to several columns.
         free = (f"{name}_{n}" for n in itertools.count(1))
         columns[name if name not in columns else next(one for one in free if one not in columns)] = _series(column)
-    return pd.DataFrame(columns, index=pd.RangeIndex(table.num_rows))
+    return pd.DataFrame(columns, index=pd.RangeIndex(rows.num_rows))
 
 
 def _series(column: pa.ChunkedArray[Any]) -> pd.Series[Any]:

@@ -176,7 +176,7 @@ class Log:
         return self._snapshots.make(self.source, aggregate, every)
 
     def timeline(self, projection: Projection) -> duckdb.DuckDBPyRelation:
-        """Every stream that the projection covers, after each of its events, as a DuckDB relation."""
+        """Every stream that the projection covers, after each of its events, as a DuckDB relation: see ``es.frame``."""
         return travel.timeline(self.source, projection)
 
     def diff(

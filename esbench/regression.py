@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from esbench import payload
-from esbench.aggregate import Aggregate, by_stream
+from esbench.aggregate import Aggregate, refuse_read_model
 from esbench.errors import EsbenchError, nearest
 from esbench.event import CANONICAL, At, Event
 from esbench.events import Events
@@ -88,7 +88,7 @@ def as_test(
     Raises RegressionError where there is no such module, for a mask that no event has or that makes a handler fail,
     for a state that cannot be written down, and where handlers do not give the same state again.
     """
-    by_stream(aggregate)
+    refuse_read_model(aggregate)
     module, name = _reference(aggregate, aggregate_from)
     every = list(steps(surveyed(events.stream(stream_id), aggregate, at, forks)[1], aggregate))
     if not every:

@@ -10,7 +10,7 @@ import msgspec
 import pandas as pd
 
 from esbench import payload, show
-from esbench.aggregate import Aggregate, by_stream
+from esbench.aggregate import Aggregate, refuse_read_model
 from esbench.branch import BadEdit, Edits
 from esbench.event import Event
 from esbench.facts import MEANINGS
@@ -77,7 +77,7 @@ def replay(
     on the version that the stream has. It is refused when its handler fails, or when an invariant that held holds no
     longer. What is refused is dropped, and what follows moves.
     """
-    by_stream(aggregate)
+    refuse_read_model(aggregate)
     aggregate = getattr(aggregate, "aggregate", aggregate)  # a projection's own handlers
     aggregate.freeze()
     every = list(edits.events.stream(edits.stream_id))

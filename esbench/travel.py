@@ -37,6 +37,7 @@ from esbench.errors import AggregateError, BadCoordinate, Untrusted
 from esbench.event import At, Event
 from esbench.events import Events
 from esbench.fold import keyed, sql
+from esbench.fold.absent import refuse_absent
 from esbench.fold.changes import Change, changes, leaves, same
 from esbench.fold.frames import field_columns, moments
 from esbench.fold.parallel import finals
@@ -142,7 +143,10 @@ def states(
     """
     chosen = keyed.chosen(events, aggregate, at=[at], forks=forks)
     found, taken = surveyed(chosen, aggregate, at, forks)
-    made = sql.fold(taken, aggregate, limit=found.limit) if isinstance(aggregate, Projection) else None
+    made = None
+    if isinstance(aggregate, Projection):
+        made = sql.fold(taken, aggregate, limit=found.limit)
+        refuse_absent(chosen, aggregate, made.faults)
     folded = _folded(taken, aggregate, found, executor) if made is None else []
     faults = {key: one.faults for key, one in zip(found.keys, folded, strict=False)} if made is None else made.faults
     trust = []
@@ -319,7 +323,8 @@ def values(
     """Id and value of every stream of which a coordinate takes something."""
     found, taken = surveyed(chosen, aggregate, at, forks)
     if isinstance(aggregate, Projection):
-        made = sql.fold(taken, aggregate, limit=0)
+        made = sql.fold(taken, aggregate, limit=1)
+        refuse_absent(chosen, aggregate, made.faults)
         return dict(zip(made.keys, zip(found.ids, made.values(), strict=True), strict=True))
     folded = _folded(taken, aggregate, found, executor)
     return {key: (name, one.value) for key, name, one in zip(found.keys, found.ids, folded, strict=True)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from decimal import Decimal
 
 import pandas as pd
@@ -17,9 +18,12 @@ from esbench.checks import check
 from esbench.errors import AggregateError, BadCoordinate
 from esbench.event import at
 from esbench.events import frame
+from esbench.payload import pointer
+from esbench.projection.operands import fields
+from esbench.projection.reading import raw_at
 from tests import oracle, strategies
 from tests.checks.compare import connect, events_of
-from tests.fold.test_sql import payloads, projections
+from tests.fold.test_sql import payloads, projections, tried
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +126,10 @@ def test_states_are_those_of_the_aggregate(con, rows, projection, data, forks):
     facts = data.draw(strategies.facts_for(rows))
     coordinate = at(**data.draw(strategies.coordinates(rows)))
     events = events_of(rows, facts, con=con)
-    found = travel.states(events, projection, coordinate, forks=forks)
+    found, refused = tried(lambda: travel.states(events, projection, coordinate, forks=forks))
+    if refused:
+        assert _slips(refused, rows, projection)
+        return
     expected = travel.states(events, projection.aggregate, coordinate, forks=forks)
     if len(expected) == 0:
         expected = expected.reindex(columns=found.columns).astype(found.dtypes)  # no state says which fields it has
@@ -133,7 +140,67 @@ def test_states_are_those_of_the_aggregate(con, rows, projection, data, forks):
 def test_findings_are_those_of_the_aggregate(con, rows, projection):
     events = events_of(rows, oracle.Facts(base=1), con=con)
     found = check(events, [projection]).findings
-    pd.testing.assert_frame_equal(found, check(events, [projection.aggregate]).findings)
+    expected = check(events, [projection.aggregate]).findings
+    # Of a projection, it is also told where a path is that no event has.
+    told = ["explanation", "evidence"]
+    pd.testing.assert_frame_equal(found.drop(columns=told), expected.drop(columns=told))
+    pairs = zip(found["explanation"], expected["explanation"], strict=True)
+    assert all(one.startswith(other) for one, other in pairs)
+
+
+@given(rows=strategies.logs(payloads=payloads()), projection=projections(), data=st.data())
+def test_differences_of_a_whole_log_are_those_of_the_aggregate(con, rows, projection, data):
+    events = events_of(rows, oracle.Facts(base=1), con=con)
+    one, other = (at(**data.draw(strategies.coordinates(rows))) for _ in range(2))
+    found, refused = tried(lambda: travel.diff(events, projection, one, other))
+    if refused:
+        assert _slips(refused, rows, projection)
+        return
+    expected = travel.diff(events, projection.aggregate, one, other)
+    pd.testing.assert_frame_equal(found, expected)
+    for side in ("before", "after"):
+        assert [(type(value), repr(value)) for value in found[side]] == [
+            (type(value), repr(value)) for value in expected[side]
+        ]
+
+
+def _slips(refused, rows, projection):
+    """Whether it tells of a path that is read, and that no event of the type has."""
+    told = re.search(r'no "([^"]*)" in the log has (\S*); ', refused)
+    assert told, refused
+    event_type, path = told.groups()
+    read = [one.operands[event_type] for one in projection.base.values() if event_type in one.operands]
+    assert path in {each.path for one in read for each in fields(one)}
+    texts = [row.data_text for row in rows if row.event_type == event_type and row.data_text is not None]
+    return all(raw_at(text, pointer(path)) is None for text in texts)
+
+
+def test_a_path_that_no_event_has_is_an_error_that_names_those_there_are(log):
+    slip = es.Projection("InventoryItem", {"n": es.total({"ItemsAdded": es.field("/quantty")})})
+    message = 'projection "InventoryItem": no "ItemsAdded" in the log has /quantty; they have /quantity'
+    for ask in (log.states, log.timeline, lambda one: log.diff(one, es.at(version=1))):
+        with pytest.raises(AggregateError, match=message):
+            ask(slip)
+    first = check(log.source, [slip], only=["handler-error"]).findings.iloc[0]
+    assert 'no "ItemsAdded" in the log has /quantty; they have /quantity' in first["explanation"]
+
+
+def test_a_path_that_some_event_has_is_no_error(log):
+    sometimes = es.Projection("InventoryItem", {"n": es.total({"ItemCreated": es.field("/quantity")})})
+    assert log.states(sometimes)["trust"].tolist() == ["complete", "past handler-error 1"]
+    assert log.states(sometimes, version=0)["trust"].tolist() == []
+
+
+def test_frames_of_a_timeline_are_exact():
+    rows = [("a", 1, "A", '{"n": 9007199254740993}'), ("a", 2, "A", '{"n": 9007199254740993000}')]
+    given = pd.DataFrame(rows, columns=["stream_id", "version", "event_type", "data"])
+    log = es.open().load(given, name="log")
+    made = {"n": es.total({"A": es.field("/n")}), "twice": es.expr("n * 2"), "half": es.expr("n / 2.00")}
+    made["price"] = es.total({"A": es.field("/n") * Decimal("0.01")}, type="decimal(2)")
+    shown = es.frame(log.timeline(es.Projection("A", made, streams="*")).order("position"))
+    assert shown["n"].tolist() == [9007199254740993, 9016206453995733993]
+    assert shown["twice"].tolist() == [18014398509481986, 18032412907991467986]
+    assert shown["price"].tolist() == [Decimal("90071992547409.93"), Decimal("90162064539957339.93")]
 
 
 @pytest.mark.parametrize(

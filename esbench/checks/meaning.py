@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import groupby
 from typing import Any
 
@@ -15,6 +16,7 @@ from esbench.checks.reader import Reader
 from esbench.checks.structure import DAMAGE
 from esbench.checks.suspects import mentions
 from esbench.fold import sql
+from esbench.fold.absent import absent
 from esbench.fold.changes import brief
 from esbench.fold.parallel import doubtful
 from esbench.fold.python import Step, holds, steps
@@ -45,11 +47,14 @@ def _tell_invariant(found: Found, events: Mapping[int, Seen]) -> Said:
 def _tell_error(found: Found, events: Mapping[int, Seen]) -> Said:
     event = events[found.position]
     more = f", and at {found.involved - 1:,} more up to version {found.to_version}" if found.involved > 1 else ""
+    lacking = found.detail.get("absent")
+    slip = f" A slip in the projection: {shown(lacking)}." if lacking else ""
     return Said(
         shown(found.detail["error"]),
         "a state",
         f"The handler for {shown(event.event_type)} of {shown(found.detail['aggregate'])} failed at version "
-        f"{event.version} of stream {shown(found.stream_id)} ({named(event)}){more}: {shown(found.detail['error'])}.",
+        f"{event.version} of stream {shown(found.stream_id)} ({named(event)}){more}: "
+        f"{shown(found.detail['error'])}.{slip}",
     )
 
 
@@ -179,6 +184,14 @@ def _fold(
     if not keys:
         return
     inside = narrowed(reader.events, "stream_key", keys)
+
+    @cache
+    def why(event_type: str, error: str) -> str:
+        return absent(reader.events, aggregate, event_type, error) if isinstance(aggregate, Projection) else ""
+
+    def lacking(step: Step) -> str:
+        return why(step.event.event_type, step.error or "")
+
     for _, stream in groupby(steps(inside, aggregate, columns=()), key=lambda step: step.key):
         watches = {text: _Watch() for text in invariants}
         failing: dict[str, list[Step]] = {}
@@ -189,7 +202,7 @@ def _fold(
                 for text, predicate in invariants.items():
                     watches[text].judge(step, holds=holds(predicate, step.value)[0])
         for each in failing.values():
-            yield _failed(each, aggregate)
+            yield _failed(each, aggregate, lacking(each[0]))
         for text, watch in watches.items():
             if watch.broken is not None:
                 yield _broken(text, watch, watch.broken, aggregate)
@@ -217,7 +230,7 @@ def _unjudged(reader: Reader) -> set[int]:
     return {row["position"] for row in rows}
 
 
-def _failed(failing: list[Step], aggregate: Aggregate) -> Found:
+def _failed(failing: list[Step], aggregate: Aggregate, lacking: str) -> Found:
     first, last = failing[0].event, failing[-1].event
     return Found(
         "handler-error",
@@ -228,7 +241,7 @@ def _failed(failing: list[Step], aggregate: Aggregate) -> Found:
         first.position,
         tuple(sorted(step.event.position for step in failing)[:100]),
         len(failing),
-        {"aggregate": aggregate.name, "error": failing[0].error},
+        {"aggregate": aggregate.name, "error": failing[0].error} | ({"absent": lacking} if lacking else {}),
     )
 
 

@@ -50,8 +50,8 @@ def finals(
     if aggregate.handlers:
         events: Events = narrowed(source, "event_type", aggregate.handlers)
         found, long = _spread(executor, events, ("finals", aggregate, limit))
-        for part in found:
-            result |= part
+        for values, faults in found:
+            result |= {key: Folded(value, faults.get(key, ())) for key, value in values.items()}
         if long:
             result |= python.finals(narrowed(events, "stream_key", long), aggregate, limit=limit)
             result = dict(sorted(result.items()))
@@ -196,7 +196,12 @@ def _fold(task: bytes, part: bytes, unjudged: frozenset[int]) -> bytes:
     held = Held(list(pa.ipc.open_stream(part)), None)
     try:
         if what == "finals":
-            result: Any = python.finals(held, aggregate, limit=option)
+            folded = python.finals(held, aggregate, limit=option)
+            # Apart, since plain values travel much faster than objects.
+            result: Any = (
+                {key: one.value for key, one in folded.items()},
+                {key: one.faults for key, one in folded.items() if one.faults},
+            )
         else:
             result = python.doubtful(held, aggregate, option, unjudged=unjudged)
     except Lacking as lacking:

@@ -6,7 +6,7 @@ both engines give the same states and the same faults, and the usual stream cost
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,9 @@ import pyarrow as pa
 
 from esbench.event import quote
 from esbench.events import Events, translated
+from esbench.fold.absent import refuse_absent
 from esbench.fold.frames import column
-from esbench.fold.python import Fault, finals, holds, steps
+from esbench.fold.python import Fault, Step, finals, holds, steps
 from esbench.projection import Projection
 from esbench.projection.compiled import TIMELINE, states_sql, suspects_sql, suspicion_sql, timeline_sql
 
@@ -65,16 +66,21 @@ def fold(taken: Events, projection: Projection, *, limit: int | None = None) -> 
     )
 
 
-def timeline(events: Events, projection: Projection, *, shown_by: str = "{}") -> duckdb.DuckDBPyRelation:
+def timeline(
+    events: Events, projection: Projection, *, shown_by: Callable[[str], str] = str, refuse: bool = False
+) -> duckdb.DuckDBPyRelation:
     """Every stream of the events after each of them, as a relation.
 
     Columns: ``stream_id``, ``version``, ``position``, ``event_type``, ``recorded_at``, and the projection's; or what
-    ``shown_by`` makes of such a query in its ``{}``.
+    ``shown_by`` makes of such a query. ``refuse``: raise where a path is read that no event has.
     """
     cursor = events.con.cursor()
     suspects = suspected(events, projection)
     last = events.rows("select max(position) from events")[0][0]
-    rows = _python_rows(_of_keys(events, suspects), projection) if suspects else None
+    found = list(steps(_of_keys(events, suspects), projection, columns=_STEP_COLUMNS)) if suspects else []
+    if refuse:
+        refuse_absent(events, projection, {0: _faults(found)})
+    rows = _python_rows(found, projection) if suspects else None
     large = rows is not None and any(
         value is not None and abs(int(value)) >= 2**63
         for name in projection.columns
@@ -100,7 +106,7 @@ def timeline(events: Events, projection: Projection, *, shown_by: str = "{}") ->
     if rows is not None:
         text += " union all by name from _suspected"
     with translated():
-        return cursor.sql(shown_by.replace("{}", text), params=parameters)
+        return cursor.sql(shown_by(text), params=parameters)
 
 
 def suspected(events: Events, projection: Projection) -> list[int]:
@@ -129,9 +135,14 @@ def doubtful(events: Events, projection: Projection, *, unjudged: Collection[int
     return {*suspects, *(key for (key,) in found)}
 
 
-def _python_rows(events: Events, projection: Projection) -> pa.Table:
+def _faults(found: Iterable[Step]) -> Iterator[Fault]:
+    for step in found:
+        if step.error is not None:
+            yield Fault(step.event.version, step.event.position, step.event.event_type, step.error)
+
+
+def _python_rows(found: Sequence[Step], projection: Projection) -> pa.Table:
     """What the Python handlers make of suspects, event by event; integers and decimals as text."""
-    found = list(steps(events, projection, columns=_STEP_COLUMNS))
     fixed: dict[str, Any] = {
         "stream_id": pa.array([step.event.stream_id for step in found], pa.string()),
         "version": pa.array([step.event.version for step in found], pa.int64()),

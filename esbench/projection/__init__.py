@@ -56,8 +56,8 @@ class Projection(Aggregate):
 
     ``key`` makes a *read model* of it, one row for each key, across streams: ``es.field("/customer")``,
     ``es.meta("/tenant")``, SQL over an event's columns such as ``"recorded_at::date as day"``, a dict from event type
-    to one of these, or a tuple of several. It covers all streams unless it says otherwise. Events are folded by position,
-    and where an answer says version it is the position. An event without its key is not folded but counted.
+    to one of these, or a tuple of several. It covers all streams unless it says otherwise. Events are folded by
+    position, and where an answer says version it is the position. An event without its key is not folded but counted.
 
     >>> stock = Projection(
     ...     "InventoryItem",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from esbench.errors import AggregateError
 from esbench.event import at
 from esbench.fold import sql
 from esbench.fold.frames import column
@@ -131,6 +133,14 @@ def projections(draw: st.DrawFn) -> Projection:
 @pytest.fixture(scope="module")
 def con():
     return connect()
+
+
+def tried(ask: Callable[[], Any]) -> tuple[Any, str]:
+    """What an answer is, or the reason why a declaration is refused."""
+    try:
+        return ask(), ""
+    except AggregateError as error:
+        return None, str(error)
 
 
 def exactly(values: dict[str, Any]) -> dict[str, tuple[str, str]]:
