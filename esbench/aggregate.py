@@ -18,7 +18,7 @@ from esbench.events import Events
 from esbench.parts import Inside, Made, Together, titles
 from esbench.patterns import pattern
 
-__all__ = ["Aggregate", "Handler", "Lifecycle", "Predicate", "covered", "refuse_read_model", "unfit"]
+__all__ = ["Aggregate", "Handler", "Lifecycle", "Predicate", "covered", "refuse_other", "refuse_read_model", "unfit"]
 
 Handler = Callable[[Any, Event], Any]
 Predicate = Callable[[Any], Any]
@@ -76,6 +76,9 @@ class Aggregate:
             raise AggregateError(f"an aggregate needs a name, got {name!r}")
         if stream_type is not None and streams is not None:
             raise AggregateError(f'aggregate "{name}": stream_type= or streams=, not both')
+        for option, given in (("stream_type", stream_type), ("streams", streams)):
+            if given is not None and not isinstance(given, str):
+                raise AggregateError(f'aggregate "{name}": {option}= is a text, not {given!r}')
         if unknown not in ("ignore", "error"):
             raise AggregateError(f'aggregate "{name}": unknown= is "ignore" or "error", not {unknown!r}')
         self.name = name
@@ -338,8 +341,15 @@ def covered(events: Events, aggregate: Aggregate) -> Events:
     )
 
 
+def refuse_other(aggregate: object) -> None:
+    """Refuse what is no aggregate, such as the name of one."""
+    if not isinstance(aggregate, Aggregate):
+        raise AggregateError(f"an es.Aggregate or an es.Projection is asked for, not {aggregate!r}")
+
+
 def refuse_read_model(aggregate: Aggregate) -> None:
     """Refuse a read model, where only what is folded by stream makes sense."""
+    refuse_other(aggregate)
     if aggregate.keyed:
         raise AggregateError(
             f'"{aggregate.name}" is a read model, which is not folded by stream: states(), state(), history(), '

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -17,6 +18,10 @@ from esbench.sources.staged import PROBLEM, RECORD, Raw, Staged
 
 __all__ = ["Batch", "judged"]
 
+#: A time that is a number below one of these is taken for that unit: those of our days lie far from each limit.
+_SIZES = ((10**11, "s"), (10**14, "ms"), (10**17, "us"), (10**18, "ticks"))
+#: A field of such a name may well hold versions.
+_LIKELY = re.compile("version|sequence|revision", re.IGNORECASE)
 _REQUIRED = ("stream_id", "event_type", "version", "position")
 
 
@@ -25,7 +30,7 @@ class Batch:
     """Staged records and how their fields read as canonical columns.
 
     ``refused`` of them cannot become events; the TEMP table ``refused (record, reason)`` has them. ``positions`` says
-    where the positions of this batch come from.
+    where the positions of this batch come from. ``empty`` are fields of positions or versions that no record has.
     """
 
     con: duckdb.DuckDBPyConnection
@@ -34,6 +39,7 @@ class Batch:
     records: int = 0
     refused: int = 0
     positions: Literal["recorded", "lines", "issued"] = "issued"
+    empty: tuple[str, ...] = ()
 
     @property
     def stands_in(self) -> bool:
@@ -56,8 +62,15 @@ class Batch:
     def notes(self) -> Iterator[str]:
         """What there is to say about how fields became columns."""
         readings = self.readings
+        for field in self.empty:
+            yield f'"{field}" is missing in every record: taken as if it were not there'
         if "version" not in readings:
-            yield "versions are derived: no column for them, so events were numbered in source order, no gap is claimed"
+            likely = [name for name in self.staged.unused if _LIKELY.search(name)]
+            asked = f' (is "{likely[0]}" the version? columns={ {"version": likely[0]} })' if likely else ""
+            yield (
+                "versions are derived: no column for them, so events were numbered in source order, no gap is claimed"
+                + asked
+            )
         if "position" in readings and self.positions == "issued":
             field = readings["position"].field
             yield f'positions are issued in arrival order: "{field}" repeats (kept in source_position)'
@@ -99,6 +112,7 @@ def judged(con: duckdb.DuckDBPyConnection, staged: Staged, columns: Columns, *, 
     """
     batch = Batch(con, staged, columns.expressions(staged.fields))
     _require_columns(batch)
+    batch = _without_empty(batch)
     con.execute("create temp table unproven (record bigint, reason varchar)")
     for name in ("data", "metadata"):
         if name in batch.readings and batch.readings[name].doubtful is not None:
@@ -122,7 +136,8 @@ def judged(con: duckdb.DuckDBPyConnection, staged: Staged, columns: Columns, *, 
         record, reason = con.execute("select record, reason from refused order by record limit 1").fetchall()[0]
         (raw,) = staged.raw([record])
         way_out = "load(strict=True) stops here" if strict else f"none of {records:,} records can be an event"
-        raise SourceError(f"{_place(raw)}: {reason} ({way_out})")
+        remedy = _remedy(batch, columns, record, reason)
+        raise SourceError(f"{_place(raw)}: {reason} ({way_out}{remedy and f'; {remedy}'})")
     batch = replace(batch, records=records, refused=refused)
     return replace(batch, positions=_positions(batch))
 
@@ -130,9 +145,9 @@ def judged(con: duckdb.DuckDBPyConnection, staged: Staged, columns: Columns, *, 
 def _require_columns(batch: Batch) -> None:
     for name in ("stream_id", "event_type"):
         if name not in batch.readings:
+            names = (*batch.staged.fields, *batch.staged.unused)
             raise SourceError(
-                f'no column for "{name}" among {", ".join(batch.staged.fields) or "no fields at all"}'
-                f"{''.join(f'; {note}' for note in batch.staged.notes)}: "
+                f'no column for "{name}" among {", ".join(names) or "no fields at all"}: '
                 f'name it with columns={{"{name}": ...}}, a field or an SQL expression'
             )
     try:
@@ -142,6 +157,38 @@ def _require_columns(batch: Batch) -> None:
     except duckdb.Error as error:
         fields = "; ".join((f"the fields are {', '.join(batch.staged.fields)}", *batch.staged.notes))
         raise SourceError(f"columns: {str(error).splitlines()[0]} ({fields})") from error
+
+
+def _without_empty(batch: Batch) -> Batch:
+    """The batch without positions or versions that every record lacks: an export may name what its store has not."""
+    empty = {
+        name: batch.readings[name].field
+        for name in ("position", "version")
+        if name in batch.readings
+        and not batch.con.execute(
+            f"select 1 from {batch.staged.table} where {batch.readings[name].raw} is not null limit 1"
+        ).fetchall()
+    }
+    left = {name: reading for name, reading in batch.readings.items() if name not in empty}
+    return replace(batch, readings=left, empty=tuple(empty.values()))
+
+
+def _remedy(batch: Batch, columns: Columns, record: int, reason: str) -> str:
+    """What may help where a record is refused for its time or its schema version; nothing for other reasons."""
+    for name, reading in batch.readings.items():
+        if not reason.startswith(f'"{reading.field}" is not {reading.form}: '):
+            continue
+        if name == "schema_version":
+            number = f"regexp_extract({quote(reading.field)}, '\\d+')"
+            return f"columns={ {name: None} } leaves it out, columns={ {name: number} } takes its first number"
+        if CANONICAL[name] == "TIMESTAMPTZ" and columns.clock == "iso":
+            ((text,),) = batch.con.execute(
+                f"select ({reading.raw})::varchar from {batch.staged.table} where {RECORD} = ?", [record]
+            ).fetchall()
+            if re.fullmatch(r"-?\d+(\.\d+)?", text):
+                unit = next((unit for size, unit in _SIZES if abs(float(text)) < size), "ns")
+                return f'a number: time="{unit}" reads it as {unit}'
+    return ""
 
 
 def _reason(batch: Batch) -> str:
@@ -167,7 +214,7 @@ def _judge_json(batch: Batch, reading: Reading) -> None:
         """
     ).to_arrow_reader(10_000)
     reasons = [
-        (record, f'"{reading.field}" is not JSON: {reason}')
+        (record, f'"{reading.field}" is not JSON: {reason.removeprefix("not JSON: ").replace(" is not JSON", "")}')
         for chunk in found
         for record, text in zip(*(column.to_pylist() for column in chunk.columns), strict=True)
         if (reason := payload.check(text) if text is not None else "not UTF-8") is not None

@@ -40,7 +40,9 @@ def open_bench(path: str | os.PathLike[str] | None = None, *, read_only: bool = 
     >>> open_bench()
     Bench in memory: no logs
     """
-    where = None if path is None else os.fspath(path)
+    where = os.fspath(path) if isinstance(path, os.PathLike) else path
+    if not isinstance(where, str | None):
+        raise BenchError(f"a bench is opened by the path of its file, not by {_shown(path)}")
     if where is not None and not _is_database(Path(where)):
         raise BenchError(_why(where, "not a valid DuckDB database"))
     try:
@@ -86,7 +88,7 @@ class Bench:
         source: Any,
         name: str | None = None,
         *,
-        columns: Mapping[str, str] | None = None,
+        columns: Mapping[str, str | None] | None = None,
         time: Clock = "iso",
         base: int | None = None,
         truncated: Iterable[str] = (),
@@ -98,12 +100,12 @@ class Bench:
 
         ``source``: a path, a glob or a list of paths (JSON lines, a JSON array, CSV, Parquet; plain, .gz or .zst), a
         DataFrame, a pyarrow table, a DuckDB relation, or ``git:PATH``. ``name``: of the log; that of the file when not
-        given. ``columns``: canonical name to a field of the source, or to an SQL expression over its fields.
-        ``time``: what times are when not ISO 8601 text: numbers of ``s``, ``ms``, ``us`` or ``ns`` since 1970, or .NET
-        ``ticks``; finer than microseconds is cut. ``base``: the version of a first event, 0 or 1; inferred when not
-        given. ``truncated``: ids or patterns of streams whose head is known to be missing. ``keys``: where metadata
-        keeps what has a meaning, such as ``{"causation_id": "/causedBy"}``. ``append``: add a later batch to a log;
-        one that overlaps is refused. ``strict``: the first reject stops the load.
+        given. ``columns``: canonical name to a field of the source, to an SQL expression over its fields, or to None,
+        which leaves the column out. ``time``: what times are when not ISO 8601 text: numbers of ``s``, ``ms``, ``us``
+        or ``ns`` since 1970, or .NET ``ticks``; finer than microseconds is cut. ``base``: the version of a first event,
+        0 or 1; inferred when not given. ``truncated``: ids or patterns of streams whose head is known to be missing.
+        ``keys``: where metadata keeps what has a meaning, such as ``{"causation_id": "/causedBy"}``. ``append``: add a
+        later batch to a log; one that overlaps is refused. ``strict``: the first reject stops the load.
 
         A field of a JSON source that becomes data or metadata keeps its exact JSON text. SQL expressions see any other
         field as text: of a string its content, of anything else its JSON, of null NULL. So where a payload is a string
@@ -129,8 +131,9 @@ class Bench:
                 )
             if not pointer.startswith("/"):
                 raise SourceError(f'keys: "{pointer}" is not a JSON Pointer, such as "/causedBy"')
+        source = _checked(source)
         name = _name(source) if name is None else name
-        if not name or "\0" in name:
+        if not isinstance(name, str) or not name or "\0" in name:
             raise SourceError(f"a log needs a name: {name!r} is none")
         mapping = Columns(dict(columns or {}), clock=time)
         declared = {"base": base, "truncated": list(truncated), "keys": dict(keys or {})}
@@ -253,6 +256,26 @@ def _stage(cursor: duckdb.DuckDBPyConnection, source: Any, columns: Columns) -> 
     if isinstance(source, str) and source.startswith("git:"):
         return git.stage(cursor, source, columns=columns)
     return files.stage(cursor, source, columns=columns)
+
+
+def _checked(source: Any) -> Any:
+    """The source; several paths as a list. Raises SourceError for what no reader takes."""
+    if frames.is_frame(source) or isinstance(source, str | os.PathLike):
+        return source
+    if isinstance(source, Iterable) and not isinstance(source, Mapping | bytes):
+        paths = list(source)
+        if not paths:
+            raise SourceError("no file is named: nothing to load")
+        if all(isinstance(path, str | os.PathLike) for path in paths):
+            return paths
+    raise SourceError(
+        f"{_shown(source)} is no source: give a path, several, a DataFrame, an Arrow table or a DuckDB relation "
+        "(rows in Python: pd.DataFrame(rows))"
+    )
+
+
+def _shown(value: object) -> str:
+    return f"{type(value).__name__} {value!r:.40}"
 
 
 def _name(source: Any) -> str:

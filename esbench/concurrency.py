@@ -12,7 +12,7 @@ from esbench.checks.reader import reading
 from esbench.checks.suspects import mentions
 from esbench.errors import EsbenchError, UnknownStream
 from esbench.event import At
-from esbench.events import Events, frame
+from esbench.events import Events, frame, stream_name
 from esbench.facts import MEANINGS
 from esbench.payload import name_at
 
@@ -52,6 +52,7 @@ def would_accept(events: Events, stream_id: str, expected_version: int | None, a
     It is accepted if the stream has that version there. ``expected_version=None`` expects no stream, and so does
     the number before its first one. Raises UnknownStream, unless no stream is expected.
     """
+    stream_id = stream_name(stream_id)
     try:
         stream = events.stream(stream_id)
     except UnknownStream:

@@ -130,6 +130,8 @@ def at(*, version: int | None = None, as_of: object = None, position: int | None
         value = given[name]
         if value is not None and not (hasattr(value, "__index__") and not isinstance(value, bool)):
             raise BadCoordinate(f"{name} is not an integer: {value!r}")
+        if value is not None and not -(2**63) <= int(value) < 2**63:
+            raise BadCoordinate(f"{name} lies outside 64 bits")
     return At(
         version=None if version is None else int(version),
         as_of=None if as_of is None else _moment(as_of),
@@ -150,4 +152,7 @@ def _moment(value: object) -> datetime:
         raise BadCoordinate(f"as_of is not a time: {value!r}")
     if isinstance(value, pd.Timestamp):
         value = value.to_pydatetime(warn=False)  # its nanoseconds the log does not have
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    try:
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except OverflowError:
+        raise BadCoordinate(f"as_of lies outside the years 1 to 9999 in UTC: {value.isoformat()}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -12,11 +13,11 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from esbench.errors import QueryError, UnknownStream, nearest
+from esbench.errors import EsbenchError, QueryError, UnknownStream, nearest
 from esbench.event import CANONICAL, At, Event
 from esbench.facts import Facts
 
-__all__ = ["Events", "frame", "translated"]
+__all__ = ["Events", "frame", "stream_name", "translated"]
 
 #: Folding order: version, then position, stream by stream.
 ORDER = "stream_key, version, position"
@@ -66,6 +67,19 @@ def _series(column: pa.ChunkedArray[Any]) -> pd.Series[Any]:
     if pa.types.is_boolean(kind) and column.null_count:
         return pd.Series(column.to_pandas(types_mapper=lambda _: pd.BooleanDtype()))
     return pd.Series(column.to_pandas())
+
+
+def stream_name(stream: object) -> str:
+    """The id of a stream as a log has it, which is text; an integer stands for its digits.
+
+    >>> stream_name("item-1"), stream_name(7)
+    ('item-1', '7')
+    """
+    if isinstance(stream, str):
+        return str(stream)
+    if hasattr(stream, "__index__") and not isinstance(stream, bool):
+        return str(operator.index(stream))
+    raise EsbenchError(f"a stream is named by its id, a text, not by {stream!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +158,12 @@ class Events:
             return self.where(f"position <= ${name}", **{name: at.position})
         return self
 
-    def stream(self, stream_id: str) -> Events:
+    def stream(self, stream_id: str | int) -> Events:
         """The events of one stream.
 
         Raises UnknownStream, with the nearest names, when the log has none of that id.
         """
+        stream_id = stream_name(stream_id)
         name = f"_stream{len(self.parameters)}"
         found = self._streams("select stream_key from streams where stream_id = $wanted", wanted=stream_id)
         if not found:
@@ -169,11 +184,19 @@ class Events:
             return cursor.execute(f"with streams as ({self.streams}) {text}", parameters).fetchall()
 
     def _with(self, text: str) -> str:
+        """SQL over ``events`` made whole. Raises QueryError for anything but one query: events are only read."""
         inner = text.lstrip()
         head = f"with events as ({self.query})"
         if inner[:4].lower() == "with" and inner[4:5].isspace():
-            return f"{head}, {inner[5:]}"
-        return f"{head} {inner}"
+            whole = f"{head}, {inner[5:]}"
+        else:
+            whole = f"{head} {inner}"
+        with translated():
+            kinds = [statement.type for statement in self.con.extract_statements(whole)]
+        if kinds != [duckdb.StatementType.SELECT]:
+            names = ", ".join(str(kind).rpartition(".")[2] for kind in kinds) or "nothing"
+            raise QueryError(f"one query over events at a time, which only reads; this is {names}: {inner[:200]}")
+        return whole
 
     @contextmanager
     def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from esbench import payload
+from esbench.errors import BadCoordinate
 from esbench.event import CANONICAL, At
 from esbench.events import Events
 
@@ -61,6 +62,8 @@ def types(events: Events) -> pd.DataFrame:
 
 def events_frame(events: Events, stream: str | None, at: At, *, last: int | None = None) -> pd.DataFrame:
     """Events up to a coordinate: of one stream in folding order, of all by position; ``last`` keeps the last n."""
+    if last is not None and (not hasattr(last, "__index__") or last < 0):
+        raise BadCoordinate(f"last= is a number of events, not {last!r}")
     chosen = (events if stream is None else events.stream(stream)).at(at)
     columns = ", ".join(CANONICAL)
     order = "position" if stream is None else "version, position"
@@ -69,7 +72,7 @@ def events_frame(events: Events, stream: str | None, at: At, *, last: int | None
     reverse = "position desc" if stream is None else "version desc, position desc"
     return chosen.df(
         f"select {columns} from (select * from events order by {reverse} limit $last) order by {order}",
-        last=last,
+        last=None if last is None else int(last),
     )
 
 

@@ -15,13 +15,13 @@ from operator import attrgetter
 import pandas as pd
 
 from esbench import payload
-from esbench.aggregate import Aggregate, Predicate, unfit
+from esbench.aggregate import Aggregate, Predicate, refuse_other, unfit
 from esbench.errors import AggregateError, nearest
 from esbench.event import At, Event
 from esbench.events import Events
 from esbench.facts import MEANINGS
 from esbench.fold import keyed, sql
-from esbench.fold.changes import brief
+from esbench.fold.changes import brief, lent
 from esbench.fold.frames import moments
 from esbench.fold.parallel import doubtful
 from esbench.fold.python import Step, described, first_of_forks, holds, steps
@@ -94,6 +94,7 @@ def first_bad(
     good again, if ever; ``bad_at_end``; ``times`` it became bad; ``trust`` of the state at that version. Raises
     AggregateError where a predicate raises, naming the event, and for an invariant that is not declared.
     """
+    refuse_other(aggregate)
     question = _asked(aggregate, predicate)
     aggregate = question.aggregate
     chosen = keyed.chosen(events, aggregate, stream, at=[at], forks=forks)
@@ -167,7 +168,7 @@ def _asked(aggregate: Aggregate, predicate: Predicate | str) -> _Question:
 
     def bad(step: Step) -> bool:
         try:
-            return bool(predicate(step.value))
+            return bool(predicate(lent(step.value)))
         except Exception as error:
             event = step.event
             raise AggregateError(

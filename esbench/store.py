@@ -198,7 +198,9 @@ def _keep_rejects(con: duckdb.DuckDBPyConnection, name: str, batch: Batch) -> No
     found = batch.staged.raw(records)
 
     def where(name: str) -> str:
-        return f"{batch.value(name) or 'null'} as {name}"
+        # What is refused as no integer may still have a value: of 3.6 that would be 4.
+        bad = batch.readings[name].bad if name in batch.readings else None
+        return f"case when not ({bad or 'false'}) then {batch.value(name) or 'null'} end as {name}"
 
     while some := list(islice(found, _REJECTS)):
         con.register(

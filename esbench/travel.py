@@ -72,7 +72,7 @@ def state(
     ``forks="first"`` folds of each version only the event with the lowest position. Raises UnknownStream.
     ``snapshots`` are those of the log, from which the fold of a long stream starts.
     """
-    stream = keyed.chosen(events, aggregate, stream_id, at=[at], forks=forks)
+    stream = keyed.one_chosen(events, aggregate, stream_id, at=at, forks=forks)
     shelf = None if aggregate.keyed else snapshots
     return _state(stream, aggregate, keyed.told(stream_id), at, forks=forks, strict=strict, snapshots=shelf)
 
@@ -186,7 +186,7 @@ def history(events: Events, aggregate: Aggregate, stream_id: str, at: At = _END,
     ``changed`` (a tuple of :class:`~esbench.fold.changes.Change`), ``trust`` and ``broken`` of the state at
     that version.
     """
-    chosen = keyed.chosen(events, aggregate, stream_id, at=[at], forks=forks)
+    chosen = keyed.one_chosen(events, aggregate, stream_id, at=at, forks=forks)
     found, taken, _ = _alone(chosen, aggregate, at, forks, columns=_SHOWN_COLUMNS)
     every = list(steps(taken, aggregate, columns=_SHOWN_COLUMNS)) if found.keys else []
     marks = sorted(
@@ -272,7 +272,7 @@ def blame(events: Events, aggregate: Aggregate, stream_id: str, at: At = _END, *
     Columns: ``path``, ``value``, ``version``, ``event_id``, ``event_type``, ``recorded_at``; the event's are
     missing where the value stands since the initial state. Items of a list are told apart by their index.
     """
-    chosen = keyed.chosen(events, aggregate, stream_id, at=[at], forks=forks)
+    chosen = keyed.one_chosen(events, aggregate, stream_id, at=at, forks=forks)
     found, taken, _ = _alone(chosen, aggregate, at, forks, columns=_SHOWN_COLUMNS)
     setters = _Setters()
     value = initial_state(aggregate)

@@ -365,3 +365,19 @@ def test_hostile_names_are_escaped_in_html():
     with es.open() as bench:
         bench.load(FRAME, "<script>alert(1)</script>")
         assert "<script>" not in bench._repr_html_()
+
+
+@pytest.mark.parametrize("source", [5, None, [], {"a": 1}, [{"a": 1}], b"a.jsonl"])
+def test_what_is_no_source_is_refused(source):
+    with es.open() as bench:
+        for name in (None, "x"):
+            with pytest.raises(SourceError, match=r"is no source: give a path|no file is named"):
+                bench.load(source, name)
+        with pytest.raises(SourceError, match="a log needs a name: 5 is none"):
+            bench.load(FRAME, name=5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("path", [5, b"b.duckdb", ["b.duckdb"]])
+def test_what_is_no_path_opens_no_bench(path):
+    with pytest.raises(BenchError, match="a bench is opened by the path of its file, not by "):
+        es.open(path)

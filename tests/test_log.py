@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 import esbench as es
+from esbench.errors import QueryError
 from tests.conftest import ROOT
 
 MARKUP = "<script>alert(1)</script>"
@@ -174,3 +175,22 @@ def test_csv_file_is_no_bench(tmp_path):
         with pytest.raises(es.EsbenchError, match="no DuckDB file"):
             es.open(path, read_only=read_only)
     assert path.read_text().startswith("stream_id")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "select 1; drop table log.things",
+        "select 1; select 2",
+        "insert into log.things select * from events",
+        "delete from log.things",
+        "",
+    ],
+)
+def test_sql_only_reads_one_query(text):
+    bench = es.open()
+    log = bench.load(pd.DataFrame({"stream_id": ["a"], "version": [1], "event_type": ["Made"]}), "things")
+    with pytest.raises(QueryError):
+        log.sql(text)
+    assert len(bench["things"]) == 1
+    assert log.sql("select count(*) as n from events;")["n"].tolist() == [1]

@@ -57,7 +57,7 @@ FAULTS = {
     "torn": lambda line: line[:-1],
     "no object": lambda line: "7",
     "twice": lambda line: line[:-1] + ',"version":1}',
-    "no stream": lambda line: line.replace('"stream_id"', '"stream"'),
+    "no stream": lambda line: line.replace('"stream_id":', '"stream_id":null,"was":'),
     "no type": lambda line: line.replace('"event_type":"T"', '"event_type":null'),
     "seven": lambda line: line.replace('"version":', '"version":"seven","was":'),
     "half": lambda line: line.replace('"version":', '"version":7.5,"was":'),
@@ -474,3 +474,83 @@ def test_a_batch_that_fails_leaves_the_log_as_it_was(bench, tmp_path):
     with pytest.raises(SourceError, match="strict"):
         bench.load(write(tmp_path / "b.jsonl", [event("b", 1), "torn"]), "a", append=True, strict=True)
     assert (list(bench["a"]), bench.logs().to_dict("list")) == before
+
+
+# columns that are there in name only, and what may help
+
+
+@pytest.mark.parametrize("name", ["position", "version"])
+def test_a_column_that_every_record_lacks_is_absent(bench, tmp_path, name):
+    rows = [{**event(version=n), name: None} for n in (1, 2)]
+    log = bench.load(write(tmp_path / "all.jsonl", rows))
+    assert (len(log), log.facts.derived_versions, log.facts.positions) == (2, name == "version", "lines")
+    assert f'"{name}" is missing in every record: taken as if it were not there' in log.facts.notes
+    log = bench.load(write(tmp_path / "some.jsonl", [*rows, {**event(), name: 3}]))
+    assert log.rejects["reason"].tolist() == [f'"{name}" is missing'] * 2
+
+
+def test_messages_of_a_stream_have_their_position_as_version(bench, tmp_path):
+    path = tmp_path / "messages.csv"
+    path.write_text("global_position,position,stream_name,type\n5,0,a,T\n7,0,b,T\n9,1,a,T\n")
+    log = bench.load(path)
+    assert ids(log, "stream_id", "version", "position") == [("a", 0, 5), ("a", 1, 9), ("b", 0, 7)]
+    assert log.facts.positions == "recorded"
+
+
+def test_empty_quoted_values_are_missing(bench, tmp_path):
+    path = tmp_path / "quoted.csv"
+    path.write_text('"stream_id","version","event_type","recorded_at","data"\n"a","1","T","",""\n"a","","T","",""\n')
+    log = bench.load(path)
+    assert ids(log, "version", "recorded_at", "data_text") == [(1, None, None)]
+    assert log.rejects["reason"].tolist() == ['"version" is missing']
+
+
+def test_a_field_that_may_be_the_version_is_asked_about(bench):
+    log = bench.load(pd.DataFrame({"stream_id": ["s"], "event_type": ["T"], "my_revision_no": [1]}), "x")
+    assert any(
+        """(is "my_revision_no" the version? columns={'version': 'my_revision_no'})""" in n for n in log.facts.notes
+    )
+
+
+def test_a_reject_has_a_version_only_where_it_is_an_integer(bench, tmp_path):
+    wrong = [event(version=version) for version in (3.6, "1e1", "01", True)]
+    log = bench.load(write(tmp_path / "a.jsonl", [*wrong, event(version=7, event_type=None), event()]))
+    assert [None if pd.isna(version) else version for version in log.rejects["version"]] == [None] * 4 + [7]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"recorded_at": 1717754400}, 'time="s"'),
+        ({"recorded_at": "1717754400.5"}, 'time="s"'),
+        ({"recorded_at": 1717754400123}, 'time="ms"'),
+        ({"recorded_at": 1717754400123456}, 'time="us"'),
+        ({"recorded_at": 1717754400123456789}, 'time="ns"'),
+        ({"recorded_at": 638534000000000000}, 'time="ticks"'),
+        (
+            {"recorded_at": "2024-W23-5"},
+            '"recorded_at" is not a time that is read (such as 2024-06-07T12:00:00Z): "2024-',
+        ),
+        ({"schema_version": "1.0"}, "columns={'schema_version': None} leaves it out"),
+        ({"schema_version": "v2"}, "takes its first number"),
+    ],
+)
+def test_a_load_without_events_says_what_may_help(bench, tmp_path, fields, said):
+    with pytest.raises(SourceError) as raised:
+        bench.load(write(tmp_path / "a.jsonl", [event(**fields)]))
+    assert said in str(raised.value)
+
+
+def test_the_remedies_for_schema_versions_work(bench):
+    rows = pd.DataFrame([event(schema_version="v2")])
+    number = "regexp_extract(\"schema_version\", '\\d+')"
+    assert ids(bench.load(rows, "number", columns={"schema_version": number}), "schema_version") == [(2,)]
+    assert ids(bench.load(rows, "out", columns={"schema_version": None}), "schema_version") == [(None,)]
+
+
+def test_what_is_no_json_is_said_once(bench):
+    log = bench.load(pd.DataFrame([event(data="{"), event(data="[NaN]"), event(data="1")]), "x")
+    assert log.rejects["reason"].tolist() == [
+        '"data" is not JSON: it ends too early (character 2)',
+        '"data" is not JSON: NaN (character 2)',
+    ]

@@ -20,7 +20,7 @@ from esbench import payload
 from esbench.branch.overlay import Overlay, Own
 from esbench.branch.stream import BadEdit, Stream, integer
 from esbench.event import CANONICAL, At, at
-from esbench.events import Events
+from esbench.events import Events, stream_name
 from esbench.show import cell
 
 __all__ = ["KEEP", "Edits", "Keep", "branch"]
@@ -239,6 +239,7 @@ def branch(events: Events, stream_id: str, at: At = At()) -> Edits:  # noqa: B00
     Events after the coordinate stay until they are dropped. Without a coordinate any event can be edited, and new
     ones go to the end. Raises UnknownStream, with the nearest names.
     """
+    stream_id = stream_name(stream_id)
     stream = events.stream(stream_id)
     *_, key = stream.parameters.values()
     first, last = stream.rows("select min(version), max(version) from events")[0]

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from esbench import payload
-from esbench.aggregate import Aggregate
+from esbench.aggregate import Aggregate, refuse_other
 from esbench.checks import meaning, structure
 from esbench.checks.check import Check
 from esbench.checks.reader import reading
@@ -67,6 +67,8 @@ def check(
     the same order. Raises UnknownCheck.
     """
     given = list(aggregates)
+    for each in given:
+        refuse_other(each)
     asked = _asked(only, skip, meaning_too=bool(given))
     facts = events.facts
     with reading(events, _parameters(facts, tolerance_seconds, window_seconds)) as reader:

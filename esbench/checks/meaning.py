@@ -36,11 +36,13 @@ def _tell_invariant(found: Found, events: Mapping[int, Seen]) -> Said:
         later = f"and it holds again at version {detail['recovered']}" + (
             "" if detail["holds_at_end"] else ", but not at the end"
         )
+    note = detail.get("why", "")
+    why = "" if not note else f": it {note};" if note == "returned None" else f": it raised {shown(note)};"
     return Said(
         f"{detail['state']} after version {event.version}",
         shown(detail["invariant"]),
         f"{shown(detail['invariant'])} does not hold in stream {shown(found.stream_id)} since version {event.version} "
-        f"({named(event)}): {good}, {later}.",
+        f"({named(event)}){why or ':'} {good}, {later}.",
     )
 
 
@@ -158,11 +160,12 @@ class _Watch:
     last_good: int | None = None
     recovered: int | None = None
     good: int | None = None
+    why: str = ""
 
-    def judge(self, step: Step, *, holds: bool) -> None:
+    def judge(self, step: Step, *, holds: bool, why: str) -> None:
         version = step.event.version
         if self.broken is None and not holds:
-            self.broken, self.last_good = step, self.good
+            self.broken, self.last_good, self.why = step, self.good, why
         elif self.broken is not None and holds and self.recovered is None:
             self.recovered = version
         self.good = version
@@ -200,7 +203,8 @@ def _fold(
                 failing.setdefault(step.event.event_type, []).append(step)
             if step.event.position not in unjudged:
                 for text, predicate in invariants.items():
-                    watches[text].judge(step, holds=holds(predicate, step.value)[0])
+                    good, note = holds(predicate, step.value)
+                    watches[text].judge(step, holds=good, why=note)
         for each in failing.values():
             yield _failed(each, aggregate, lacking(each[0]))
         for text, watch in watches.items():
@@ -255,7 +259,7 @@ def _broken(text: str, watch: _Watch, step: Step, aggregate: Aggregate) -> Found
         "holds_at_end": watch.holds,
         "state": brief(step.value),
         "state_before": brief(step.before),
-    }
+    } | ({"why": watch.why} if watch.why else {})
     return Found(
         "invariant-violated",
         "error",

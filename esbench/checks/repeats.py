@@ -70,12 +70,13 @@ def _tell_reused(found: Found, events: Mapping[int, Seen]) -> Said:
 
 def _tell_repeated(found: Found, events: Mapping[int, Seen]) -> Said:
     again, before = events[found.position], events[found.detail["before"]]
+    seconds = found.detail["seconds"]
     return Said(
         f"equal content at versions {before.version} and {again.version}",
         "a content once within the window",
         f"Stream {shown(found.stream_id)} holds {shown(again.event_type)} with the same content at versions "
         f"{before.version} ({named(before)}) and {again.version} ({named(again)}), "
-        f"{found.detail['seconds']:g} seconds apart.",
+        f"{seconds:g} second{'' if seconds == 1 else 's'} apart.",
     )
 
 

@@ -51,11 +51,14 @@ def _tell_head(found: Found, events: Mapping[int, Seen]) -> Said:
 def _tell_fork(found: Found, events: Mapping[int, Seen]) -> Said:
     several = [named(events[p]) for p in found.positions[:3] if p in events]
     more = f" and {found.involved - len(several)} more" if found.involved > len(several) else ""
+    differing = found.detail["differing"]
+    copied = found.involved - differing
+    copies = "" if not copied else " and 1 copy" if copied == 1 else f" and {copied} copies"
     return Said(
-        f"{found.involved} events at version {found.version}",
+        f"{differing} events{copies} at version {found.version}",
         "one event a version",
-        f"Version {found.version} of stream {shown(found.stream_id)} is claimed by {found.involved} events that "
-        f"differ: {', '.join(several)}{more}.",
+        f"Version {found.version} of stream {shown(found.stream_id)} is claimed by {differing} events that differ"
+        f"{copies and f'{copies} of them'}: {', '.join(several)}{more}.",
     )
 
 
@@ -132,10 +135,12 @@ CHECKS = (
             select
                 any_value(stream_id) as stream_id, version, null as to_version,
                 min(position) filter (differs) as position,
-                list(position order by position)[:100] as positions, count(*) as involved
+                list(position order by position)[:100] as positions, count(*) as involved,
+                count(distinct row(event_id, event_type, schema_version, data, metadata)) as differing
             from (
                 select
                     stream_key, stream_id, version, position,
+                    event_id, event_type, schema_version, data, metadata,
                     event_type is distinct from first_value(event_type) over claims
                     or schema_version is distinct from first_value(schema_version) over claims
                     or data is distinct from first_value(data) over claims

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import msgspec
 
-__all__ = ["ABSENT", "Change", "brief", "changes", "fields_of", "isolated", "leaves", "same"]
+__all__ = ["ABSENT", "Change", "brief", "changes", "fields_of", "isolated", "leaves", "lent", "same"]
 
 #: Containers nested deeper than this are compared as a whole.
 DEPTH: Final = 64
@@ -29,7 +29,8 @@ _RECURSION: Final = 200_000
 #: How objects compare whose class does not say.
 _BY_IDENTITY: Final[Any] = object.__eq__
 
-_ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes, Decimal, type, type(Ellipsis)})
+# A bare object is a sentinel: it holds nothing that can change, and a copy of it would be another.
+_ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes, Decimal, object, type, type(Ellipsis)})
 
 
 class _Absent:
@@ -179,6 +180,20 @@ def isolated(value: Any) -> Any:
             return _isolated(value)
         finally:
             sys.setrecursionlimit(limit)
+
+
+def lent(value: Any) -> Any:
+    """What a predicate is given: a copy, since looking at a value may change it; what has no copy, as it is.
+
+    >>> from collections import defaultdict
+    >>> stock = defaultdict(int)
+    >>> lent(stock)["nails"], dict(stock)
+    (0, {})
+    """
+    try:
+        return isolated(value)
+    except Exception:  # noqa: BLE001 (locks, connections and the like cannot be copied)
+        return value
 
 
 def _isolated(value: Any) -> Any:

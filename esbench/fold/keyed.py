@@ -6,32 +6,36 @@ it. So a read model is folded by position, by the same engines, and trusted by t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
 import duckdb
 import pandas as pd
 
-from esbench.aggregate import Aggregate, covered
-from esbench.errors import AggregateError, BadCoordinate, UnknownStream, nearest
+from esbench.aggregate import Aggregate, covered, refuse_other
+from esbench.errors import AggregateError, BadCoordinate, EsbenchError, UnknownStream, nearest
 from esbench.event import At, quote
 from esbench.events import Events
 from esbench.facts import Facts
 from esbench.fold import sql
 from esbench.projection import Projection
 
-__all__ = ["chosen", "shown", "timeline", "told", "under_keys"]
+__all__ = ["chosen", "one_chosen", "shown", "timeline", "told", "under_keys"]
 
 
 def chosen(
-    events: Events, aggregate: Aggregate, stream: object = None, *, at: Iterable[At] = (), forks: str = "all"
+    events: Events, aggregate: Aggregate, stream: object = None, *, at: Collection[At] = (), forks: str = "all"
 ) -> Events:
     """The events that a verb folds: of one stream or of all that an aggregate covers; of a read model, by its keys.
 
     ``stream`` is then a key: a value, or a tuple of several. Raises UnknownStream, and BadCoordinate for a version,
     which a read model does not have.
     """
+    refuse_other(aggregate)
+    for one in at:
+        if not isinstance(one, At):
+            raise BadCoordinate(f"a coordinate is such as es.at(version=3), not {one!r}")
     if not isinstance(aggregate, Projection) or not aggregate.keyed:
         return covered(events, aggregate) if stream is None else events.stream(stream)  # type: ignore[arg-type]
     if any(one.version is not None for one in at):
@@ -42,6 +46,13 @@ def chosen(
         raise AggregateError(f'"{aggregate.name}" is a read model, which folds every event: forks= is for streams')
     by_key = under_keys(events, aggregate)
     return by_key if stream is None else _of_key(by_key, aggregate, stream)
+
+
+def one_chosen(events: Events, aggregate: Aggregate, stream: object, *, at: At, forks: str) -> Events:
+    """The events of one stream, or of one key, that a verb folds; None names neither."""
+    if stream is None:
+        raise EsbenchError("one stream is asked for, by its id: None names no stream")
+    return chosen(events, aggregate, stream, at=[at], forks=forks)
 
 
 def under_keys(events: Events, projection: Projection) -> Events:

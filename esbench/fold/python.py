@@ -18,7 +18,7 @@ from esbench.aggregate import Aggregate, Handler, Predicate
 from esbench.errors import AggregateError, EsbenchError
 from esbench.event import CANONICAL, Event
 from esbench.events import Events
-from esbench.fold.changes import isolated
+from esbench.fold.changes import isolated, lent
 from esbench.fold.reading import Gate, Missing, Reading, Source, Unordered, narrowed
 
 __all__ = [
@@ -159,7 +159,7 @@ def _once(
                 sound = after is not None or state is None
                 state = after
                 for predicate in predicates:
-                    if not predicate(after) and (not unjudged or event.position not in unjudged):
+                    if not predicate(lent(after)) and (not unjudged or event.position not in unjudged):
                         sound = False
                         break
             except (KeyboardInterrupt, Missing):
@@ -269,13 +269,16 @@ def initial_state(aggregate: Aggregate) -> Any:
 
 
 def holds(predicate: Callable[[Any], Any], value: Any) -> tuple[bool, str]:
-    """Whether an invariant holds of a state, and what the predicate raised, if it did (then it does not hold).
+    """Whether an invariant holds of a state; if its predicate raised or returned None (then it does not), that.
+
+    It is given a copy, so that what it does to a state changes no result.
 
     >>> holds(lambda state: state["quantity"] >= 0, {})
     (False, "KeyError: 'quantity'")
     """
     try:
-        return bool(predicate(value)), ""
+        answer = predicate(lent(value))
+        return bool(answer), "returned None" if answer is None else ""
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 (a predicate may raise anything)

@@ -81,6 +81,10 @@ def whole(stream: Events, aggregate: Aggregate, at: At, columns: Collection[str]
     taken = stream.at(at)
     table = pa.Table.from_batches(batches).combine_chunks() if batches else None
     if table is not None and value:
+        versions = table["version"].to_numpy()
+        if (versions[1:] <= versions[:-1]).any():
+            # Out of order, what is not taken may come before what is.
+            return None
         mask = table["_taken"].to_numpy()
         if not mask.all():
             if not mask[: mask.sum()].all():

@@ -22,7 +22,7 @@ import duckdb
 import pandas as pd
 
 from esbench import show
-from esbench.aggregate import Aggregate, covered
+from esbench.aggregate import Aggregate, covered, refuse_other
 from esbench.catalog import transaction
 from esbench.errors import EsbenchError
 from esbench.event import At
@@ -264,6 +264,7 @@ class Shelf:
 
     def make(self, events: Events, aggregate: Aggregate, every: int) -> pd.DataFrame:
         """Make snapshots of all streams that have so many events; save them if the aggregate carries a revision."""
+        refuse_other(aggregate)
         aggregate.freeze()
         if every < 1:
             raise EsbenchError(f"every= is a number of events, not {every!r}")

@@ -55,7 +55,8 @@ class Mark:
 class Broken:
     """An invariant that does not hold, and the event since which, without a break, it has not held.
 
-    The event is known from :func:`~esbench.travel.state`; ``note`` is what the predicate raised, if it did.
+    The event is known from :func:`~esbench.travel.state`; ``note`` is what the predicate raised, or that it returned
+    None.
 
     >>> Broken("stock is never negative", 4, event_type="ItemsOrdered")
     "stock is never negative" since version 4 (ItemsOrdered)

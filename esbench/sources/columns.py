@@ -23,10 +23,16 @@ ALIASES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "global_sequence_number",
             "global_index",
             "log_position",
+            "notification_id",
+            "seq_id",
+            "ordering",
         ),
         "stream_id": (
             "aggregate_id",
             "aggregate_root_id",
+            "aggregate_identifier",
+            "persistence_id",
+            "stream_uuid",
             "stream",
             "stream_name",
             "entity_id",
@@ -41,6 +47,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "stream_version",
             "stream_revision",
             "aggregate_version",
+            "aggregate_root_version",
             "event_number",
             "event_revision",
             "originator_version",
@@ -49,20 +56,28 @@ ALIASES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "event_id": ("id", "event_uuid", "message_id", "uuid", "event_identifier"),
         "event_type": ("type", "event_name", "message_type", "event", "payload_type"),
-        "schema_version": ("event_version", "event_schema_version", "payload_version", "payload_revision"),
+        "schema_version": (
+            "event_version",
+            "event_schema_version",
+            "message_schema_version",
+            "payload_version",
+            "payload_revision",
+        ),
         "recorded_at": (
             "timestamp",
             "created_at",
             "created",
             "recorded_on",
+            "time_of_recording",
+            "write_timestamp",
             "stored_at",
             "time",
             "created_epoch",
         ),
-        "occurred_at": ("occurred_on", "occurred", "event_time", "effective_at", "business_time"),
+        "occurred_at": ("occurred_on", "occurred", "event_time", "effective_at", "business_time", "valid_at"),
         "source_position": (),
-        "data": ("payload", "body", "event_data", "event_body"),
-        "metadata": ("meta", "headers", "meta_data", "event_metadata"),
+        "data": ("payload", "body", "event_data", "event_body", "event_payload", "message_data"),
+        "metadata": ("meta", "headers", "meta_data", "event_metadata", "message_metadata"),
     }
 )
 
@@ -123,21 +138,24 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """How to read a source's fields: ``given`` maps canonical names to a field or an SQL expression over the fields.
+    """How to read a source's fields.
 
+    ``given`` maps canonical names to a field, to an SQL expression over the fields, or to None: it is not read.
     ``clock`` says what times are: ISO 8601 text, or numbers of s, ms, us or ns since 1970, or .NET ticks.
 
     >>> Columns().resolve(["aggregateId", "sequence", "type", "payload", "shard"]).target["stream_id"]
     'aggregateId'
     """
 
-    given: Mapping[str, str] = field(default_factory=dict)
+    given: Mapping[str, str | None] = field(default_factory=dict)
     clock: Clock = "iso"
 
     def __post_init__(self) -> None:
-        for name in self.given:
+        for name, text in self.given.items():
             if name not in CANONICAL:
-                raise SourceError(f'columns: "{name}" is not a canonical column.{nearest(name, CANONICAL)}')
+                raise SourceError(f'columns: "{name}" is not a canonical column.{nearest(str(name), CANONICAL)}')
+            if not isinstance(text, str | None):
+                raise SourceError(f'columns: "{name}" is a field, an SQL expression or None, not {text!r}')
         if self.clock != "iso" and self.clock not in CLOCKS:
             raise SourceError(f'time: "{self.clock}" is none of iso, {", ".join(CLOCKS)}')
 
@@ -146,16 +164,20 @@ class Columns:
 
         Raises SourceError when two fields claim one canonical column.
         """
-        sql = {name: text for name, text in self.given.items() if text not in names}
-        target = {name: text for name, text in self.given.items() if text in names}
+        given = {name: text for name, text in self.given.items() if text is not None}
+        sql = {name: text for name, text in given.items() if text not in names}
+        target = {name: text for name, text in given.items() if text in names}
         if "" in target.values():
             raise SourceError("columns: a field without a name cannot be read: give it one in the source")
         claimed = set(target.values())
         for canonical in CANONICAL:
             if canonical not in self.given:
-                found = _claim(canonical, [name for name in names if name not in claimed])
+                # A field given to another column still serves its own name, where nothing else does.
+                own = [name for name in claimed if _bare(name) == _bare(canonical)]
+                found = _claim(canonical, [name for name in names if name not in claimed]) or _claim(canonical, own)
                 if found is not None:
                     target[canonical] = found
+        self._tell_positions_apart(names, target)
         mentioned = {name for name in names if any(_mentions(text, name) for text in sql.values())}
         wanted = frozenset(target.values()) | mentioned
         return Resolved(
@@ -165,6 +187,21 @@ class Columns:
             payload_fields=frozenset(target[name] for name in ("data", "metadata") if name in target),
             unused=tuple(name for name in names if name not in wanted),
         )
+
+    def _tell_positions_apart(self, names: Sequence[str], target: dict[str, str]) -> None:
+        """Where a global position stands beside ``position``, the latter is the version in its stream."""
+        position = target.get("position")
+        if "position" in self.given or position is None or _bare(position) != "position":
+            return
+        over_all = [
+            name for name in names if name not in target.values() and _bare(name) in _bares("position", "global")
+        ]
+        if len(over_all) == 1:
+            target["position"] = over_all[0]
+            if "version" not in self.given:
+                target.setdefault("version", position)
+        elif self.given.get("version") == position:
+            del target["position"]
 
     def expressions(self, fields: Mapping[str, str]) -> dict[str, Reading]:
         """How each canonical column that is there reads from the staged ``fields`` (name to type)."""
@@ -180,6 +217,9 @@ class Columns:
         return out
 
     def _typed(self, of: str, kind: str, value: str, type_: str) -> Reading:
+        if kind != "VARCHAR" and type_ == "VARCHAR":
+            # A CSV file that quotes everything has no other way to leave a value out.
+            value = f"nullif({value}, '')"
         if kind == "BIGINT":
             return _integer(of, value, type_)
         if kind == "TIMESTAMPTZ":
@@ -203,12 +243,12 @@ class Columns:
         bad = f"{time} is null or not regexp_full_match({text}, '{_ISO}')"
         # DuckDB leaves out what follows the sixth decimal; no shorter text has a seventh.
         cut = f"length({text}) > 26 and regexp_matches({text}, '\\.\\d{{6}}\\d*[1-9]')"
-        return Reading(of, time, value, "an ISO 8601 time", bad, cut)
+        return Reading(of, time, value, "a time that is read (such as 2024-06-07T12:00:00Z)", bad, cut)
 
 
 def _claim(canonical: str, names: Sequence[str]) -> str | None:
     """The field that holds a canonical column: by its own name, else by the one alias that is there."""
-    own, aliases = _bare(canonical), {_bare(alias) for alias in ALIASES[canonical]}
+    own, aliases = _bare(canonical), _bares(canonical)
     found = (
         [name for name in names if name == canonical]
         or [name for name in names if _bare(name) == own]
@@ -220,6 +260,10 @@ def _claim(canonical: str, names: Sequence[str]) -> str | None:
             f"choose with columns={{{canonical!r}: {found[0]!r}}}"
         )
     return found[0] if found else None
+
+
+def _bares(canonical: str, beginning: str = "") -> set[str]:
+    return {_bare(alias) for alias in ALIASES[canonical] if alias.startswith(beginning)}
 
 
 def _bare(name: str) -> str:

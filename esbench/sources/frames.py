@@ -30,14 +30,16 @@ def stage(con: duckdb.DuckDBPyConnection, source: Frame, *, columns: Columns) ->
     """Stage the rows of a frame, typed as they are; the index of a DataFrame is left out.
 
     Payloads held as Python dicts and lists become JSON text here, exactly; a typed one (STRUCT) becomes it in DuckDB.
-    Raises SourceError for no rows, a column of mixed types that is no payload, and two columns of one name.
+    A payload that JSON cannot carry is a problem of its row. Raises SourceError for no rows, a column of mixed types
+    that is no payload, and two columns of one name.
 
     >>> con = duckdb.connect()
     >>> staged = stage(con, pd.DataFrame({"id": [7], "data": [{"n": 1}]}), columns=Columns())
     >>> con.sql(f"from {staged.table}").fetchall()
     [(1, None, 7, '{"n":1}')]
     """
-    rows = _arrow(source, columns)
+    problems: dict[int, str] = {}
+    rows = _arrow(source, columns, problems)
     names = [str(name) for name in rows.schema.names]
     if repeated := [name for name, count in Counter(names).items() if count > 1]:
         raise SourceError(f"two columns for one name: {', '.join(map(repr, repeated))} (rename or drop one)")
@@ -61,12 +63,18 @@ def stage(con: duckdb.DuckDBPyConnection, source: Frame, *, columns: Columns) ->
     kinds = {name: kind for name, kind, *_ in con.execute("describe frame_rows").fetchall()}
     # DuckDB's JSON may hold what is none, such as NaN: it is judged as text.
     fields = {name: "VARCHAR" if kinds[inner] == "JSON" else kinds[inner] for name, inner in wanted.items()}
+    problem, joined = "null::varchar", ""
+    if problems:
+        con.register("problems_given", pa.table({"row": list(problems), "problem": list(problems.values())}))
+        con.execute("create or replace temp table frame_problems as from problems_given")
+        con.unregister("problems_given")
+        problem, joined = "frame_problems.problem", "left join frame_problems on row = frame_rows.rowid"
     con.execute(
         f"""
         create or replace temp view frame_staged as
-        select rowid + 1 as {RECORD}, null::varchar as {PROBLEM}
-            {"".join(f", {inner} as {quote(name)}" for name, inner in wanted.items())}
-        from frame_rows
+        select frame_rows.rowid + 1 as {RECORD}, {problem} as {PROBLEM}
+            {"".join(f", frame_rows.{inner} as {quote(name)}" for name, inner in wanted.items())}
+        from frame_rows {joined}
         """
     )
 
@@ -89,6 +97,7 @@ def stage(con: duckdb.DuckDBPyConnection, source: Frame, *, columns: Columns) ->
         in_order=True,
         raw=raw,
         notes=tuple(_notes(fields, found.payload_fields, found.unused)),
+        unused=found.unused,
     )
 
 
@@ -111,7 +120,8 @@ def _renamed(rows: pa.Table | pa.RecordBatchReader) -> pa.Table | pa.RecordBatch
     )
 
 
-def _arrow(source: Frame, columns: Columns) -> pa.Table | pa.RecordBatchReader:
+def _arrow(source: Frame, columns: Columns, problems: dict[int, str]) -> pa.Table | pa.RecordBatchReader:
+    """The rows in Arrow; ``problems`` gets the rows (from 0) with a payload that is no JSON value, and why."""
     if isinstance(source, duckdb.DuckDBPyRelation):
         reader: pa.RecordBatchReader = source.to_arrow_reader(50_000)
         return reader
@@ -124,7 +134,8 @@ def _arrow(source: Frame, columns: Columns) -> pa.Table | pa.RecordBatchReader:
         column = source.iloc[:, n]
         if name in payloads and column.dtype == object:
             # Arrow would make one STRUCT of all dicts, and turn 1 into '1'.
-            arrays.append(pa.array([_text(value, name, row) for row, value in enumerate(column)], pa.string()))
+            texts = [_text(value, name, row, problems) for row, value in enumerate(column)]
+            arrays.append(pa.array(texts, pa.string()))
             continue
         try:
             arrays.append(pa.Array.from_pandas(column))
@@ -136,8 +147,8 @@ def _arrow(source: Frame, columns: Columns) -> pa.Table | pa.RecordBatchReader:
     return pa.Table.from_arrays(arrays, names=names)
 
 
-def _text(value: object, name: str, row: int) -> str | None:
-    """A payload cell as JSON text; text is taken as it is, a missing value is none."""
+def _text(value: object, name: str, row: int, problems: dict[int, str]) -> str | None:
+    """A payload cell as JSON text; text is taken as it is, a missing value is none, what is no JSON is shown."""
     if isinstance(value, str):
         return value
     if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value):
@@ -145,4 +156,5 @@ def _text(value: object, name: str, row: int) -> str | None:
     try:
         return payload.encode(value)
     except payload.PayloadError as error:
-        raise SourceError(f'column "{name}", row {row}: {type(value).__name__}: {error}') from error
+        problems.setdefault(row, f'"{name}" holds a {type(value).__name__} that is {error}')
+        return ascii(value)

@@ -38,7 +38,7 @@ class Staged:
     (VARCHAR, why the record could not be read, NULL when it could) and one column per field, by its name.
     ``fields`` maps each field to its type: VARCHAR text, ``JSON`` raw text, or the type of a typed source.
     ``in_order``: the order of records is the order in which the source recorded them.
-    ``raw`` finds records again by number (ascending).
+    ``raw`` finds records again by number (ascending). ``unused``: names of fields that were not staged.
     """
 
     table: str
@@ -47,3 +47,4 @@ class Staged:
     in_order: bool
     raw: Callable[[Sequence[int]], Iterator[Raw]]
     notes: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()

@@ -20,7 +20,7 @@ from tests import oracle
 from tests.oracle import Row
 
 #: Evidence that the engine has beyond the reference.
-_EXTRA = ("events", "before", "seconds", "lowest", "writer", "other", "state", "state_before")
+_EXTRA = ("events", "before", "seconds", "lowest", "writer", "other", "state", "state_before", "differing", "why")
 
 _KINDS = {
     "BIGINT": pa.int64(),

@@ -70,6 +70,42 @@ def test_a_field_that_is_given_is_not_claimed_again():
     assert found.target == {"stream_id": "id", "event_type": "type"}
 
 
+def test_a_field_that_is_given_still_serves_its_own_name_where_nothing_else_does():
+    assert Columns({"metadata": "data"}).resolve(["data"]).target == {"metadata": "data", "data": "data"}
+    assert Columns({"metadata": "data"}).resolve(["data", "body"]).target == {"metadata": "data", "data": "body"}
+    assert Columns({"version": "position"}).resolve(["position"]).target == {"version": "position"}
+
+
+def test_a_column_given_as_none_is_not_read():
+    found = Columns({"position": None, "data": None}).resolve(["position", "data", "payload", "stream_id"])
+    assert found.target == {"stream_id": "stream_id"}
+    assert found.unused == ("position", "data", "payload")
+    with pytest.raises(SourceError, match=r'"position" is a field, an SQL expression or None, not 5'):
+        Columns({"position": 5})  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize(
+    ("names", "given_columns", "target"),
+    [
+        (["global_position", "position"], {}, {"position": "global_position", "version": "position"}),
+        (["position", "globalSequence"], {}, {"position": "globalSequence", "version": "position"}),
+        (["global_position", "position", "revision"], {}, {"position": "global_position", "version": "revision"}),
+        (["global_position", "position"], {"version": None}, {"position": "global_position"}),
+        (["global_position", "position"], {"position": "position"}, {"position": "position"}),
+        (["position", "version", "seq_id"], {}, {"position": "position", "version": "version"}),
+    ],
+)
+def test_a_position_beside_a_global_one_is_the_version(names, given_columns, target):
+    assert Columns(given_columns).resolve(names).target == target
+
+
+@pytest.mark.parametrize("name", [name for name, kind in CANONICAL.items() if kind != "VARCHAR"])
+def test_empty_text_is_missing_where_text_is_no_value(con, name):
+    for clock in ("iso", "ms"):
+        reading = Columns(clock=clock).expressions({name: "VARCHAR"})[name]
+        assert con.execute(f"select {reading.raw} from (select '' as {quote(name)})").fetchall() == [(None,)]
+
+
 def test_sql_expressions_want_the_fields_they_name():
     found = Columns({"stream_id": "kind || '-' || \"the id\""}).resolve(["Kind", "the id", "rest"])
     assert found.wanted == {"Kind", "the id"}
@@ -175,7 +211,6 @@ def test_iso_times_may_be_short(con, text, utc):
         "epoch",
         "now",
         "today",
-        "",
         "yesterday",
         "24-06-07",
         "2024-6-7",
@@ -225,9 +260,7 @@ def test_numbers_of_a_clock_are_cut_to_microseconds_exactly(con, clock, number):
 
 
 @pytest.mark.parametrize("clock", sorted(CLOCKS))
-@pytest.mark.parametrize(
-    "text", ["nan", "inf", "2024-01-01", "", "x", "1" * 40, "1e-5", "0." + "1" * 16, "1_0", "0x10"]
-)
+@pytest.mark.parametrize("text", ["nan", "inf", "2024-01-01", "x", "1" * 40, "1e-5", "0." + "1" * 16, "1_0", "0x10"])
 def test_what_is_no_number_of_a_clock_is_refused(con, clock, text):
     assert read(con, "recorded_at", [text], clock=clock)[0][1]
 

@@ -88,10 +88,17 @@ def test_objects_lists_and_missing_values_may_stand_side_by_side(bench):
     assert data_texts(bench.load(frame, "x")) == texts
 
 
-def test_a_payload_that_json_cannot_carry_is_named(bench):
-    frame = pd.DataFrame({**BASE, "data": pd.Series([{"n": 1}, {"n": math.nan}], dtype=object)})
-    with pytest.raises(SourceError, match='column "data", row 1: dict: not a JSON value: nan'):
-        bench.load(frame, "x")
+@pytest.mark.parametrize("value", [math.nan, pd.Timestamp("2024-06-07"), object(), "\ud800"])
+def test_a_payload_that_json_cannot_carry_rejects_its_row(bench, value):
+    frame = pd.DataFrame({**BASE, "data": pd.Series([{"n": 1}, {"n": value}], dtype=object)})
+    log = bench.load(frame, "x")
+    assert data_texts(log) == ['{"n":1}']
+    ((version, reason, raw),) = log.rejects[["version", "reason", "raw"]].values.tolist()
+    assert version == 2
+    assert reason.startswith('"data" holds a dict that is not a JSON value: ')
+    assert json.loads(raw)["data"] == ascii({"n": value})
+    with pytest.raises(SourceError, match='record 2: "data" holds a dict that is not'):
+        bench.load(frame, "strict", strict=True)
 
 
 def test_typed_payloads_become_json_with_their_numbers_exact(bench):
@@ -173,7 +180,7 @@ def test_an_index_is_left_out(bench):
         (pa.table([pa.array([1]), pa.array([1])], names=["x", "x"]), "two columns for one name: 'x'"),
         (pd.DataFrame({**BASE, "version": ["seven", 7]}, dtype=object), 'column "version" of the DataFrame has mixed'),
         (pd.DataFrame({"event_type": ["T"]}), 'no column for "stream_id" among event_type'),
-        (pd.DataFrame({"n": [1]}), 'no column for "stream_id" among no fields at all; not loaded: n'),
+        (pd.DataFrame({"n": [1]}), 'no column for "stream_id" among n: name it with'),
     ],
 )
 def test_frames_that_cannot_be_loaded_are_answered_with_why(bench, source, said):

@@ -56,6 +56,7 @@ def read(con: duckdb.DuckDBPyConnection, files: Sequence[File], *, columns: Colu
         in_order=len(files) == 1,
         raw=lambda wanted: _raw(files, reader.starts, wanted),
         notes=(f"not loaded: {', '.join(found.unused)} (columns= maps them)",) if found.unused else (),
+        unused=found.unused,
     )
 
 

@@ -81,4 +81,5 @@ def read(con: duckdb.DuckDBPyConnection, files: Sequence[File], *, columns: Colu
         in_order=len(files) == 1,
         raw=raw,
         notes=(f"not loaded: {', '.join(wanted.unused)} (columns= maps them)",) if wanted.unused else (),
+        unused=wanted.unused,
     )
