@@ -186,11 +186,8 @@ class Events:
     def _with(self, text: str) -> str:
         """SQL over ``events`` made whole. Raises QueryError for anything but one query: events are only read."""
         inner = text.lstrip()
-        head = f"with events as ({self.query})"
-        if inner[:4].lower() == "with" and inner[4:5].isspace():
-            whole = f"{head}, {inner[5:]}"
-        else:
-            whole = f"{head} {inner}"
+        named = inner[:4].lower() == "with" and inner[4:5].isspace()
+        whole = f"with events as ({self.query}){f', {inner[5:]}' if named else f' {inner}'}"
         with translated():
             kinds = [statement.type for statement in self.con.extract_statements(whole)]
         if kinds != [duckdb.StatementType.SELECT]:

@@ -77,9 +77,7 @@ def handler_errors(stream: Sequence[Row], rules: Rules) -> Iterator[Found]:
     """
     failing = {step.row: step.error for step in fold(stream, rules)[1] if step.error is not None}
     for group in groups(failing, lambda row: row.event_type).values():
-        finding = found(
-            "handler-error", "error", group[0], group, aggregate=rules.name, error=failing[group[0]]
-        )
+        finding = found("handler-error", "error", group[0], group, aggregate=rules.name, error=failing[group[0]])
         yield finding._replace(to_version=group[-1].version if len(group) > 1 else None)
 
 
@@ -95,9 +93,7 @@ def broken_invariants(stream: Sequence[Row], rules: Rules, facts: Facts) -> Iter
     steps = fold(stream, rules)[1]
     commits = [meaning(step.row, facts, "commit_id") for step in steps]
     judged = [
-        s
-        for i, s in enumerate(steps)
-        if commits[i] is None or i + 1 == len(steps) or commits[i] != commits[i + 1]
+        s for i, s in enumerate(steps) if commits[i] is None or i + 1 == len(steps) or commits[i] != commits[i + 1]
     ]
     for name, predicate in rules.invariants.items():
         holds = [_holds(predicate, step.value) for step in judged]
@@ -107,9 +103,7 @@ def broken_invariants(stream: Sequence[Row], rules: Rules, facts: Facts) -> Iter
             good = judged[first - 1].row.version if first > 0 else None
             again = judged[holds.index(True, first)].row.version if True in holds[first:] else None
             detail = {"last_good": good, "recovered": again, "holds_at_end": holds[-1]}
-            yield found(
-                "invariant-violated", "error", row, [row], aggregate=rules.name, invariant=name, **detail
-            )
+            yield found("invariant-violated", "error", row, [row], aggregate=rules.name, invariant=name, **detail)
 
 
 def _holds(predicate: Callable[[Any], Any], value: Any) -> bool:
@@ -150,13 +144,9 @@ def lifecycle(stream: Sequence[Row], rules: Rules, facts: Facts) -> Iterator[Fou
             after_end.append((end, row))
             continue
         if row.event_type in rules.named():
-            allowed = (
-                rules.transitions.get(previous.event_type) if previous is not None and end is None else None
-            )
+            allowed = rules.transitions.get(previous.event_type) if previous is not None and end is None else None
             if previous is not None and allowed is not None and row.event_type not in allowed:
-                across = any(
-                    previous.version < (gap.version or 0) < row.version for gap in gaps(stream, facts)
-                )
+                across = any(previous.version < (gap.version or 0) < row.version for gap in gaps(stream, facts))
                 severity = "info" if across else "error"
                 yield found("forbidden-transition", severity, row, [previous, row], aggregate=rules.name)
             previous = row
@@ -197,9 +187,7 @@ def findings(
             result += [finding._replace(after=_after(finding, damage)) for finding in later]
 
     def report_order(finding: Found) -> tuple[Any, ...]:
-        place = [
-            (value is not None, value) for value in (finding.stream_id, finding.version, finding.position)
-        ]
+        place = [(value is not None, value) for value in (finding.stream_id, finding.version, finding.position)]
         names = finding.detail.get("aggregate", ""), finding.detail.get("invariant", "")
         return _SEVERITIES.index(finding.severity), finding.check, *place, *names
 

@@ -184,10 +184,7 @@ def infer_base(rows: Iterable[Row]) -> int | None:
     """The commoner of 0 and 1 among the streams' lowest versions that are not negative; None on a tie or
     without any.
     """
-    lowest = [
-        min((row.version for row in group if row.version >= 0), default=None)
-        for group in streams(rows).values()
-    ]
+    lowest = [min((row.version for row in group if row.version >= 0), default=None) for group in streams(rows).values()]
     zeros, ones = lowest.count(0), lowest.count(1)
     return None if zeros == ones else 0 if zeros > ones else 1
 
@@ -273,9 +270,7 @@ def state(
     value, steps = fold(selected, rules, forks=forks)
     version = max((row.version for row in selected), default=None)
     position = max((row.position for row in selected), default=None)
-    return State(
-        value, stream_id, version, position, len(steps), trust(stream, selected, rules, facts, forks=forks)
-    )
+    return State(value, stream_id, version, position, len(steps), trust(stream, selected, rules, facts, forks=forks))
 
 
 def covered(rows: Iterable[Row], rules: Rules) -> list[str]:
@@ -290,9 +285,7 @@ def states(
     rows: Sequence[Row], rules: Rules, facts: Facts, *, forks: str = "all", **coordinate: Any
 ) -> dict[str, State]:
     """The state of every covered stream that has an event at or before the coordinate."""
-    every = [
-        state(rows, rules, stream_id, facts, forks=forks, **coordinate) for stream_id in covered(rows, rules)
-    ]
+    every = [state(rows, rules, stream_id, facts, forks=forks, **coordinate) for stream_id in covered(rows, rules)]
     return {one.stream_id: one for one in every if one.events}
 
 

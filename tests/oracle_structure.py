@@ -39,9 +39,7 @@ def meaning(row: Row, facts: Facts, name: str) -> str | None:
     none.
     """
     try:
-        value = json.loads(
-            row.metadata_text or "null", parse_int=str, parse_float=str, parse_constant=lambda _: None
-        )
+        value = json.loads(row.metadata_text or "null", parse_int=str, parse_float=str, parse_constant=lambda _: None)
     except (ValueError, RecursionError):
         return None
     for token in facts.keys.get(name, f"/{name}").split("/")[1:]:
@@ -184,9 +182,7 @@ def regressions(stream: Sequence[Row], facts: Facts, tolerance: float) -> Iterat
         assert row.recorded_at is not None
         if latest is None or latest.recorded_at is None or row.recorded_at > latest.recorded_at:
             latest = row
-        elif (
-            latest.recorded_at - row.recorded_at
-        ).total_seconds() > tolerance and facts.positions != "issued":
+        elif (latest.recorded_at - row.recorded_at).total_seconds() > tolerance and facts.positions != "issued":
             yield found("clock-regression", "warning", row, [latest, row])
 
 
@@ -226,9 +222,7 @@ def causes(rows: Sequence[Row], facts: Facts) -> Iterator[Found]:
     in the log; evidence: all those, and their ``count``).
     """
     ordered = position_order(rows)
-    bearer = {
-        key: group[0] for key, group in groups(ordered, lambda row: row.event_id).items() if key is not None
-    }
+    bearer = {key: group[0] for key, group in groups(ordered, lambda row: row.event_id).items() if key is not None}
     named = [
         (row, key)
         for row in ordered

@@ -72,9 +72,7 @@ def _values() -> st.SearchStrategy[str]:
     )
 
     def nested(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-        lists = st.builds(
-            lambda items, space: f"[{(',' + space).join(items)}]", st.lists(inner, max_size=3), _SPACES
-        )
+        lists = st.builds(lambda items, space: f"[{(',' + space).join(items)}]", st.lists(inner, max_size=3), _SPACES)
         return st.one_of(lists, _objects(inner, duplicate_keys=True))
 
     return st.recursive(leaves, nested, max_leaves=5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import pytest
@@ -42,11 +42,11 @@ def item(predicate: Any = None) -> es.Aggregate:
 def touching(state: Any) -> bool:
     state["x"].sort(reverse=True)
     state["seen"].append(1)
-    return state["x"][-1] != 2 or state.get("last") != 3
+    return bool(state["x"][-1] != 2 or state.get("last") != 3)
 
 
 def looking(state: Any) -> bool:
-    return min(state["x"]) != 2 or state.get("last") != 3
+    return bool(min(state["x"]) != 2 or state.get("last") != 3)
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_name_of_an_aggregate_is_no_aggregate(three):
 
 def test_pattern_of_streams_is_a_text():
     with pytest.raises(AggregateError, match="streams= is a text, not 5"):
-        es.Aggregate("q", streams=5)
+        es.Aggregate("q", streams=cast("str", 5))
 
 
 def test_coordinates_that_cannot_be_are_refused(three):
@@ -155,7 +155,7 @@ def test_fork_counts_events_that_differ_and_their_copies(con):
 
 def test_invariant_that_raises_or_says_nothing_is_told_as_such(three):
     def told(predicate: Any) -> str:
-        return three.check(item(predicate), only=["invariant-violated"]).findings["explanation"][0]
+        return str(three.check(item(predicate), only=["invariant-violated"]).findings["explanation"][0])
 
     assert "at position 1): it raised \"KeyError: 'nope'\"; it never held before" in told(lambda s: dict(s)["nope"])
     assert "at position 1): it returned None; it never held before" in told(lambda state: None)

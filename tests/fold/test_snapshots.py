@@ -378,7 +378,7 @@ TIMES = st.one_of(
     st.timedeltas(),
     st.times().map(lambda one: one.replace(fold=0)),
     st.datetimes().map(lambda one: one.replace(fold=0)),
-    st.datetimes(timezones=st.just(UTC)),
+    st.datetimes(timezones=st.just(UTC)).map(lambda one: one.replace(fold=0)),
 )
 KEYS = st.one_of(st.text(), st.integers(), st.dates(), st.just("$"), st.tuples(st.integers(), st.text()))
 VALUES = st.recursive(
