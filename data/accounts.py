@@ -31,9 +31,7 @@ def record() -> Recorder:
             {"owner": f"{log.pick(FIRST)} {log.pick(LAST)}", "currency": "EUR"},
         )
 
-    def deposit(
-        when: datetime | str, account: str, amount: str, purpose: str = "Salary", **more: Any
-    ) -> Draft:
+    def deposit(when: datetime | str, account: str, amount: str, purpose: str = "Salary", **more: Any) -> Draft:
         return note(when, account, "MoneyDeposited", {"amount": amount, "purpose": purpose}, **more)
 
     def withdraw(when: datetime | str, account: str, amount: str, purpose: str) -> Draft:
@@ -89,9 +87,7 @@ def record() -> Recorder:
     account = "account-1013"
     opened("2024-01-16T10:11:12", account)
     once = deposit("2024-02-13T14:20:33", account, "250.00", "Refund, invoice 2024-118")
-    twice = deposit(
-        "2024-02-13T14:20:36", account, "250.00", "Refund, invoice 2024-118", metadata=once.metadata
-    )
+    twice = deposit("2024-02-13T14:20:36", account, "250.00", "Refund, invoice 2024-118", metadata=once.metadata)
     log.plant(
         "repeated-content",
         "the client retried: booked twice, under a new id and version",
@@ -118,9 +114,7 @@ def record() -> Recorder:
     opened("2024-01-18T09:55:10", account)
     opened("2024-01-19T14:44:02", "account-1031")
     source = deposit("2024-02-02T10:10:10", account, "2000.00", "Start balance")
-    reused = deposit(
-        "2024-02-02T10:10:11", "account-1031", "75.00", "Start balance", event_id=source.event_id
-    )
+    reused = deposit("2024-02-02T10:10:11", "account-1031", "75.00", "Start balance", event_id=source.event_id)
     log.plant("event-id-reused", "the batch import gave two deposits on two accounts one id", source, reused)
     withdraw("2024-03-05T12:00:00", account, "310.40", "Insurance")
 
@@ -140,9 +134,7 @@ def record() -> Recorder:
 
     account = "account-1031"
     comma = deposit("2024-03-20T11:30:30", account, "80,00", "Cash desk 3")
-    log.plant(
-        "handler-error", "a cash desk with German number format writes 80,00", comma, aggregate="account"
-    )
+    log.plant("handler-error", "a cash desk with German number format writes 80,00", comma, aggregate="account")
     withdraw("2024-04-02T06:00:08", account, "25.00", "Sparplan")
     log.plant("position-gap", "the lost deposit had a position", info=True)
     return log

@@ -12,9 +12,7 @@ from recording import RANGE, Draft, Recorder, instant, moments
 __all__ = ["record"]
 
 CLERKS = ("amelie.roth", "jonas.weber", "mira.oeztuerk", "paul.ahrens", "warehouse-app")
-LABELS = (
-    "2024-04-02"  # from this day on ItemsAdded (with a label code) and ItemsOrdered have schema version 2
-)
+LABELS = "2024-04-02"  # from this day on ItemsAdded (with a label code) and ItemsOrdered have schema version 2
 
 
 def spoil(draft: Draft, damage: Callable[[str], str], story: str) -> None:
@@ -146,16 +144,12 @@ def record() -> Recorder:
     leap = note("2024-02-29T23:58:41.333", item, "ItemsOrdered", {"quantity": 3})
     spoil(leap, lambda line: line.replace("2024-02-29T", "2024-02-30T"), "recorded on 30 February")
     note("2024-03-14T10:11:09.946", item, "ItemsOrdered", {"quantity": 2})
-    log.plant(
-        "version-gap", "version 4 sits in the rejects: it was recorded on 30 February", leap, span=(4, 4)
-    )
+    log.plant("version-gap", "version 4 sits in the rejects: it was recorded on 30 February", leap, span=(4, 4))
 
     item = "item-117"
     create("2024-02-13T13:37:02.480", item, RANGE[17])
     note("2024-02-15T08:55:27.064", item, "ItemsAdded", {"quantity": 25})
     last = note("2024-06-28T17:59:58.871", item, "ItemsOrdered", {"quantity": 2})
-    spoil(
-        last, lambda line: line[: line.index('"recorded_at"') + 22], "the export was cut off in the last line"
-    )
+    spoil(last, lambda line: line[: line.index('"recorded_at"') + 22], "the export was cut off in the last line")
     log.plant("position-gap", "two positions inside the log belong to rejects", info=True)
     return log

@@ -81,9 +81,7 @@ def with_aliases(draft: Draft) -> dict[str, Any]:
     }
 
 
-def json_lines(
-    drafts: list[Draft], record: Callable[[Draft], dict[str, Any]], *, spaced: bool = False
-) -> list[str]:
+def json_lines(drafts: list[Draft], record: Callable[[Draft], dict[str, Any]], *, spaced: bool = False) -> list[str]:
     """A line for every draft, damaged where that is planned."""
     lines = [text(record(draft), spaced=spaced) for draft in drafts]
     return [draft.damage(line) if draft.damage else line for draft, line in zip(drafts, lines, strict=True)]
@@ -139,9 +137,7 @@ DRAFTS: Mapping[str, list[Draft]] = {log.file: log.arranged() for log in LOGS}
 REJECTS: tuple[Rejected, ...] = tuple(
     rejected(INVENTORY, DRAFTS[INVENTORY.file], inventory_lines(DRAFTS[INVENTORY.file]))
 )
-PLANTED: tuple[Planted, ...] = tuple(
-    finding for log in LOGS for finding in log.planted(positions=log is not PRODUCTS)
-)
+PLANTED: tuple[Planted, ...] = tuple(finding for log in LOGS for finding in log.planted(positions=log is not PRODUCTS))
 
 
 def count(log: Recorder) -> Counts:

@@ -98,13 +98,9 @@ def record() -> Recorder:
             )
             return refund(cancelled, payment)
         when = at_work(later(paid.when + timedelta(minutes=25), hours=5), first=6, last=16)
-        packed = follow(
-            paid, when, "OrderPacked", {"station": 1 + rng.randrange(4), "packer": log.pick(FIRST)}
-        )
+        packed = follow(paid, when, "OrderPacked", {"station": 1 + rng.randrange(4), "packer": log.pick(FIRST)})
         parcel = f"00340{rng.randrange(10**13):013}"
-        shipped = follow(
-            packed, later(when, minutes=170), "OrderShipped", {"parcel": parcel, "carrier": "Elbkurier"}
-        )
+        shipped = follow(packed, later(when, minutes=170), "OrderShipped", {"parcel": parcel, "carrier": "Elbkurier"})
         when = at_work(later(shipped.when + timedelta(hours=14), hours=50), first=8, last=18)
         arrived = follow(shipped, when, "OrderDelivered", {"signed_by": log.pick(LAST)})
         if rng.random() < 0.05:

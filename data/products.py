@@ -110,9 +110,7 @@ def record() -> Recorder:
     note("2024-02-13T17:09:48.215", product, "StockReserved", {"order": "order-48512", "quantity": 3})
     first = patch("2024-02-20T23:30:23.400", product, 3)
     again = patch("2024-02-20T23:33:41.052", product, 3)
-    log.plant(
-        "repeated-content", "the script was started a second time for this product", first, again, info=True
-    )
+    log.plant("repeated-content", "the script was started a second time for this product", first, again, info=True)
     log.plant(
         "invariant-violated",
         "the second run subtracts 3 from nothing: -3, never recovered",

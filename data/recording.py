@@ -123,9 +123,7 @@ class Recorder:
         """One of the values, each as likely as the other."""
         return values[self.random.randrange(len(values))]
 
-    def plant(
-        self, check: str, story: str, *drafts: Draft, span: tuple[int, int] | None = None, **more: Any
-    ) -> None:
+    def plant(self, check: str, story: str, *drafts: Draft, span: tuple[int, int] | None = None, **more: Any) -> None:
         """A finding on the last of the drafts; `span` gives missing versions instead."""
         self.plans.append((check, story, drafts, span, more))
 
@@ -160,11 +158,7 @@ def text(value: Any, *, spaced: bool = False) -> str:
     """JSON, compact and in UTF-8 or as Python's json.dumps writes it; a Decimal keeps its digits (1.10)."""
     comma, colon = (", ", ": ") if spaced else (",", ":")
     if isinstance(value, dict):
-        return (
-            "{"
-            + comma.join(f'"{key}"{colon}{text(item, spaced=spaced)}' for key, item in value.items())
-            + "}"
-        )
+        return "{" + comma.join(f'"{key}"{colon}{text(item, spaced=spaced)}' for key, item in value.items()) + "}"
     if isinstance(value, list):
         return "[" + comma.join(text(item, spaced=spaced) for item in value) + "]"
     return str(value) if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=spaced)

@@ -21,9 +21,7 @@ def record() -> Recorder:
     def note(when: datetime | str, shipment: str, name: str, data: dict[str, Any], **more: Any) -> Draft:
         """An event whose scan happened some minutes (and always some seconds) before it was recorded."""
         when = instant(when) if isinstance(when, str) else when
-        scanned = when - timedelta(
-            minutes=more.pop("minutes", 0), milliseconds=900 + log.random.randrange(40_000)
-        )
+        scanned = when - timedelta(minutes=more.pop("minutes", 0), milliseconds=900 + log.random.randrange(40_000))
         metadata = {"source": more.pop("source", "scanner"), "correlation_id": f"order-{shipment[-5:]}"}
         return log.add(when, shipment, name, data, metadata=metadata, occurred=scanned, **more)
 
@@ -65,9 +63,7 @@ def record() -> Recorder:
         picked_up(when, shipment, cause=booking)
         start = log.random.randrange(len(HUBS))
         for step in range(log.random.randrange(4)):
-            when += timedelta(
-                minutes=200 + log.random.randrange(500), milliseconds=log.random.randrange(60_000)
-            )
+            when += timedelta(minutes=200 + log.random.randrange(500), milliseconds=log.random.randrange(60_000))
             in_transit(when, shipment, HUBS[(start + step) % len(HUBS)])
         when += timedelta(minutes=150 + log.random.randrange(900), milliseconds=log.random.randrange(60_000))
         delivery = delivered(when, shipment)
@@ -109,9 +105,7 @@ def record() -> Recorder:
         booked("2024-05-13T10:00:02.170", "shipment-70034"),
     )
     out.cause, back.cause = back, out
-    log.plant(
-        "broken-causation", "split parcels: each booking names the other one as its cause, a cycle", back, out
-    )
+    log.plant("broken-causation", "split parcels: each booking names the other one as its cause, a cycle", back, out)
     picked_up("2024-05-13T15:22:51.404", "shipment-70033")
     picked_up("2024-05-13T15:23:07.839", "shipment-70034")
 
