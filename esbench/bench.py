@@ -51,6 +51,7 @@ def open_bench(path: str | os.PathLike[str] | None = None, *, read_only: bool = 
         raise BenchError(_why(where or "memory", str(error))) from error
     try:
         con.execute("set global TimeZone = 'UTC'")
+        _show_progress(con)
         if where is None:
             # DuckDB would spill into the working directory.
             spill = Path(tempfile.gettempdir(), f"esbench-{os.getpid()}")
@@ -243,10 +244,14 @@ def _is_database(path: Path) -> bool:
     return not head or head[8:] == b"DUCK"
 
 
-def _show_progress(cursor: duckdb.DuckDBPyConnection) -> None:
-    """Let DuckDB draw its bar for what takes longer than two seconds, where someone looks on."""
-    if sys.stdout.isatty() or "ipykernel" in sys.modules:
-        cursor.execute("set enable_progress_bar = true")
+def _show_progress(con: duckdb.DuckDBPyConnection) -> None:
+    """Let DuckDB draw its bar for what takes longer than two seconds where someone looks on, and nowhere else.
+
+    By itself it also draws for a script without a file, such as ``python -c``, whose output may be read by a program.
+    """
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    watched = sys.stdout.isatty() or hasattr(shell, "kernel")
+    con.execute(f"set enable_progress_bar = {str(watched).lower()}")
 
 
 def _stage(cursor: duckdb.DuckDBPyConnection, source: Any, columns: Columns) -> Staged:

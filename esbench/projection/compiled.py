@@ -188,7 +188,7 @@ def _number(one: Operand, kind: Kind) -> str:
     wide = f"decimal({digits(one, kind)}, {kind.places})"
     left, right = (_number(side, kind) for side in (one.left, one.right))  # type: ignore[attr-defined]
     if one.sign == "*":  # type: ignore[attr-defined]
-        return f"({left} * {right})"
+        return f"try({left} * {right})"  # too wide a product is a suspect, as a missing operand is
     return f"({left}::{wide} {one.sign} {right}::{wide})"  # type: ignore[attr-defined]
 
 
