@@ -19,6 +19,7 @@ from esbench.errors import BenchError, SourceError, nearest
 from esbench.event import literal
 from esbench.events import frame
 from esbench.facts import MEANINGS
+from esbench.fold.progress import watched
 from esbench.fold.snapshots import Snapshots
 from esbench.log import Log
 from esbench.sources import files, frames, git
@@ -249,9 +250,7 @@ def _show_progress(con: duckdb.DuckDBPyConnection) -> None:
 
     By itself it also draws for a script without a file, such as ``python -c``, whose output may be read by a program.
     """
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    watched = sys.stdout.isatty() or hasattr(shell, "kernel")
-    con.execute(f"set enable_progress_bar = {str(watched).lower()}")
+    con.execute(f"set enable_progress_bar = {str(watched(sys.stdout)).lower()}")
 
 
 def _stage(cursor: duckdb.DuckDBPyConnection, source: Any, columns: Columns) -> Staged:

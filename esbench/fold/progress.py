@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import pyarrow as pa
 
-__all__ = ["shown"]
+__all__ = ["shown", "watched"]
 
 _AFTER: Final = 1.0
 
@@ -29,7 +29,7 @@ def shown(batches: Iterable[pa.RecordBatch], total: Callable[[], int]) -> Iterat
             done += batch.num_rows
             if bar is not None:
                 bar.update(batch.num_rows)
-            elif time.monotonic() - start > _AFTER and _seen():
+            elif time.monotonic() - start > _AFTER and watched(sys.stderr):
                 bar = _bar(total())
                 bar.update(done)
     finally:
@@ -37,9 +37,9 @@ def shown(batches: Iterable[pa.RecordBatch], total: Callable[[], int]) -> Iterat
             bar.close()
 
 
-def _seen() -> bool:
-    """Whether somebody may be looking."""
-    terminal = sys.stderr is not None and sys.stderr.isatty()
+def watched(stream: TextIO | None) -> bool:
+    """Whether somebody may be looking: a terminal behind the stream, or a notebook."""
+    terminal = stream is not None and stream.isatty()
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     return terminal or hasattr(shell, "kernel")
 
