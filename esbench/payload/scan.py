@@ -1,17 +1,15 @@
-"""JSON text: exact decoding and encoding, pointers, and the SQL that reads text without rewriting it.
+"""Strict JSON text taken apart: the members of an object as they stand, and why a text is no JSON.
 
-A payload is kept as the text that came in. This module is the one home of DuckDB's json functions, because
-they rewrite numbers (``1.10`` becomes ``1.1``) and accept more than JSON (NaN, trailing commas); what is
-built here either proves that a text came through unchanged or leaves it to :func:`fields`, which is the truth.
+msgspec's decoder does the work where it can; what it refuses or keeps silent about (deep nesting, the reason of a
+fault, equal names) a plain scanner of tokens decides, at any depth.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from decimal import Decimal, InvalidOperation
-from typing import Any, NoReturn
+from collections.abc import Mapping
+from typing import NoReturn
 
 import msgspec
 
@@ -20,21 +18,9 @@ from esbench.errors import EsbenchError
 __all__ = [
     "PayloadError",
     "check",
-    "decode",
-    "encode",
     "fields",
-    "get",
     "layout",
-    "loose",
-    "made",
-    "name_at",
-    "pointer",
-    "proven",
-    "stable",
-    "suspicious",
-    "text_at",
-    "text_form",
-    "transformed",
+    "scan",
 ]
 
 
@@ -43,7 +29,6 @@ class PayloadError(EsbenchError, ValueError):
 
 
 _raw_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_encoder = msgspec.json.Encoder(decimal_format="number")
 _SPACE = " \t\n\r"
 _KEY = re.compile(r'[ \t\n\r]*,?[ \t\n\r]*"((?:[^"\\]++|\\.)*+)"[ \t\n\r]*:[ \t\n\r]*')
 _TOKEN = re.compile(
@@ -56,47 +41,6 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _CONSTANT = re.compile(r"-?(nan|inf(?:inity)?)", re.IGNORECASE)
-
-
-def decode(text: str) -> Any:
-    """Decode strict JSON; integers come out exact at any size.
-
-    A number beyond a float (``1e400``) becomes a Decimal. Raises PayloadError where text is not strict JSON, holds
-    half a surrogate pair, or is nested deeper than Python can hold.
-
-    >>> decode('{"n": 9007199254740993, "x": 1e400}')
-    {'n': 9007199254740993, 'x': Decimal('1E+400')}
-    """
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.MsgspecError, RecursionError, UnicodeError):
-        _scan(text)
-    try:
-        return json.loads(text, parse_float=_number, parse_int=_number)
-    except RecursionError:
-        raise PayloadError("nested too deeply to decode") from None
-    except InvalidOperation:
-        raise PayloadError("a number out of all range") from None
-
-
-def encode(value: Any) -> str:
-    """Encode compactly: the same value gives the same text; dict order, integers and Decimals are kept exactly.
-
-    Raises PayloadError for what JSON cannot carry: NaN, infinities, half a surrogate pair, unknown types.
-
-    >>> encode({"b": 2**70, "a": [True, None, "é"]})
-    '{"b":1180591620717411303424,"a":[true,null,"é"]}'
-    """
-    try:
-        text = _encoder.encode(value).decode()
-    except RecursionError:
-        raise PayloadError("nested too deeply to encode") from None
-    except (TypeError, ValueError, msgspec.MsgspecError) as error:
-        raise PayloadError(f"not a JSON value: {error}") from None
-    # The encoder writes NaN as null.
-    if "null" in text or "NaN" in text or "Infinity" in text:
-        _finite(value)
-    return text
 
 
 def fields(text: str | bytes) -> dict[str, str]:
@@ -135,95 +79,10 @@ def check(text: str | bytes) -> str | None:
         try:
             msgspec.json.decode(text, type=msgspec.Raw)
         except (msgspec.MsgspecError, RecursionError, UnicodeError):
-            _scan(text)
+            scan(text)
     except PayloadError as error:
         return str(error)
     return None
-
-
-def text_form(raw: str) -> str | None:
-    """A raw JSON value as text: a string's content, None for null, anything else as it stands.
-
-    >>> text_form('"a"'), text_form("1.10"), text_form("null")
-    ('a', '1.10', None)
-    """
-    if raw.startswith('"'):
-        return str(msgspec.json.decode(raw))
-    return None if raw == "null" else raw
-
-
-def pointer(path: str) -> tuple[str, ...]:
-    """The steps of a JSON Pointer (RFC 6901).
-
-    >>> pointer("/customer/a~1b~0c")
-    ('customer', 'a/b~c')
-    """
-    if path and not path.startswith("/"):
-        raise PayloadError(f'a path starts with "/": {path!r} (try "/{path}")')
-    if re.search("~(?![01])", path):
-        raise PayloadError(f'in a path "~" is written "~0": {path!r}')
-    return tuple(step.replace("~1", "/").replace("~0", "~") for step in path.split("/")[1:])
-
-
-def get(value: Any, path: str | Sequence[str], default: Any = None) -> Any:
-    """The value at a pointer (or its steps), or ``default`` where there is none.
-
-    >>> get({"lines": [{"sku": "a"}]}, "/lines/0/sku")
-    'a'
-    """
-    for step in pointer(path) if isinstance(path, str) else path:
-        if isinstance(value, Mapping) and step in value:
-            value = value[step]
-        elif isinstance(value, (list, tuple)) and re.fullmatch("0|[1-9][0-9]{0,17}", step) and int(step) < len(value):
-            value = value[int(step)]
-        else:
-            return default
-    return value
-
-
-def stable(expression: str) -> str:
-    """SQL: true where a JSON text equals its own re-serialisation, so that SQL may slice it without changing it."""
-    return f"(({expression})->'$')::varchar = ({expression})::varchar"
-
-
-def suspicious(expression: str) -> str:
-    """SQL: true where a text that DuckDB takes for JSON may hold NaN or an infinity, which JSON has not.
-
-    The letters are looked for first, because the exact pattern costs several times as much.
-    """
-    return f"""case when contains(lower({expression}), 'nan') or contains(lower({expression}), 'inf')
-        then regexp_matches({expression}, '(^|[:,\\[])\\s*-?(?i:nan|inf)') else false end"""
-
-
-def proven(expression: str) -> str:
-    """SQL: true where a text certainly is strict JSON; where false, :func:`check` decides."""
-    return f"""coalesce(json_valid({expression}) and not {suspicious(expression)}
-        and not {loose(expression)}, false)"""
-
-
-def made(expression: str) -> str:
-    """SQL: JSON text made of a nested DuckDB value, such as a STRUCT or a LIST of a Parquet file."""
-    return f"to_json({expression})"
-
-
-def text_at(expression: str, path: str) -> str:
-    """SQL: the value at a pointer, as text; a number in DuckDB's spelling. Both arguments are SQL."""
-    return f"json_extract_string({expression}, {path})"
-
-
-def transformed(expression: str, forms: Mapping[str, str]) -> str:
-    """SQL: a STRUCT of an object's members, each VARCHAR or JSON; of equal names the first, escaped ones included."""
-    structure = json.dumps(forms).replace("'", "''")
-    return f"json_transform({expression}, '{structure}')"
-
-
-def loose(expression: str) -> str:
-    """SQL: true where a text that DuckDB takes for JSON may have space around it or a comma before a closing bracket.
-
-    Anchors in the pattern would make it three times as slow.
-    """
-    ends = " or ".join(f"suffix({expression}, {space})" for space in ("' '", "e'\\t'", "e'\\n'", "e'\\r'"))
-    return f"({expression} < '!' or {ends} or regexp_matches({expression}, ',\\s*[\\]}}]'))"
 
 
 def layout(text: str, found: Mapping[str, str]) -> tuple[str, ...]:
@@ -250,7 +109,7 @@ def layout(text: str, found: Mapping[str, str]) -> tuple[str, ...]:
 
 def _slow_fields(text: str) -> dict[str, str]:
     """What :func:`fields` gives, at any depth, with the reason where the decoder has none."""
-    members = _scan(text)
+    members = scan(text)
     if members is None:
         raise PayloadError("a JSON value, but not an object")
     found: dict[str, str] = {}
@@ -262,7 +121,7 @@ def _slow_fields(text: str) -> dict[str, str]:
     return found
 
 
-def _scan(text: str) -> list[tuple[str, str]] | None:
+def scan(text: str) -> list[tuple[str, str]] | None:
     """Walk through strict JSON of any depth: the raw members of an object, None for any other value.
 
     Raises PayloadError that names the first character that is wrong.
@@ -355,30 +214,3 @@ def _unicode(text: str | bytes) -> str:
     except UnicodeEncodeError as error:
         raise PayloadError(f"half a surrogate pair (character {error.start + 1})") from None
     return text
-
-
-def _number(digits: str) -> int | float | Decimal:
-    """A number as exactly as Python has it: an int, a Decimal where a float or an int would not hold it."""
-    if digits.lstrip("-").isdigit():
-        return int(digits) if len(digits) <= 4_300 else Decimal(digits)
-    number = float(digits)
-    return Decimal(digits) if number in (float("inf"), float("-inf")) else number
-
-
-def _finite(value: Any) -> None:
-    """Raise for NaN and infinities anywhere in a value."""
-    waiting = [msgspec.to_builtins(value, builtin_types=(Decimal,), str_keys=True)]
-    while waiting:
-        found = waiting.pop()
-        if isinstance(found, dict):
-            waiting += found.values()
-        elif isinstance(found, (list, tuple, set, frozenset)):
-            waiting += found
-        elif isinstance(found, (float, Decimal)) and not Decimal(found).is_finite():
-            raise PayloadError(f"not a JSON value: {found}")
-
-
-def name_at(expression: str, path: str) -> str:
-    """SQL: a string's content or a number's text at a pointer; NULL for anything else, and for ''. Both are SQL."""
-    return f"""case when json_type({expression}, {path}) in ('VARCHAR', 'BIGINT', 'UBIGINT', 'DOUBLE')
-        then nullif(json_extract_string({expression}, {path}), '') end"""
