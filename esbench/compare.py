@@ -10,8 +10,9 @@ import pandas as pd
 from esbench import travel
 from esbench.aggregate import Aggregate, refuse_read_model
 from esbench.event import At
-from esbench.events import Events
+from esbench.events import Events, stream_name
 from esbench.fold.changes import changes
+from esbench.fold.keyed import StreamOrKey
 from esbench.fold.python import Step, initial_state, steps
 
 __all__ = ["by_stream", "by_version"]
@@ -30,7 +31,7 @@ def by_stream(
     logs: tuple[Events, Events],
     aggregate: Aggregate,
     ats: tuple[At, At],
-    streams: Iterable[str],
+    streams: Iterable[StreamOrKey],
     *,
     forks: str = "all",
 ) -> pd.DataFrame:
@@ -55,7 +56,7 @@ def by_version(
     logs: tuple[Events, Events],
     aggregate: Aggregate,
     ats: tuple[At, At],
-    stream_id: str,
+    stream_id: StreamOrKey,
     origins: tuple[Origin, Origin],
 ) -> pd.DataFrame:
     """After which events of a stream the states differ, one row an event and path, in folding order.
@@ -64,6 +65,7 @@ def by_version(
     ``event_id``, ``path``, ``before``, ``after``. A log without the event shows its state before.
     """
     refuse_read_model(aggregate)
+    stream_id = stream_name(stream_id)
     handlers = getattr(aggregate, "aggregate", aggregate)  # of a projection, its Python form
     old = list(steps(logs[0].stream(stream_id).at(ats[0]), handlers))
     new = list(steps(logs[1].stream(stream_id).at(ats[1]), handlers))

@@ -46,7 +46,7 @@ class Verdict:
         return f'{verdict}: expected {expected}, "{show.cell(self.stream_id)}" had {had}'
 
 
-def would_accept(events: Events, stream_id: str, expected_version: int | None, at: At) -> Verdict:
+def would_accept(events: Events, stream_id: str | int, expected_version: int | None, at: At) -> Verdict:
     """What optimistic locking says to a command that was handled at a version, at a coordinate.
 
     It is accepted if the stream has that version there. ``expected_version=None`` expects no stream, and so does

@@ -17,7 +17,7 @@ from esbench.errors import EsbenchError, QueryError, UnknownStream, nearest
 from esbench.event import CANONICAL, At, Event
 from esbench.facts import Facts
 
-__all__ = ["Events", "frame", "stream_name", "translated"]
+__all__ = ["Events", "Stored", "frame", "stream_name", "translated"]
 
 #: Folding order: version, then position, stream by stream.
 ORDER = "stream_key, version, position"
@@ -83,12 +83,21 @@ def stream_name(stream: object) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Stored:
+    """That the rows of ``query`` are some of those of a stored log, unchanged; of another query it says nothing."""
+
+    log: str
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
 class Events:
     """A connection, a query for the canonical columns (and ``stream_key``), and facts.
 
     A stored log, a slice of one, and everything derived from it are Events. ``streams`` is a query for
     ``(stream_key, stream_id)``. ``ordered``: rows come in folding order by themselves.
-    Reading opens a cursor of its own each time, so Events may be used from several threads.
+    Reading opens a cursor of its own each time, so Events may be used from several threads. ``held`` is what must live
+    as long as the query is used: tables beside the bench, functions that SQL knows by a number only.
     """
 
     con: duckdb.DuckDBPyConnection
@@ -97,11 +106,18 @@ class Events:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     streams: str | None = None
     ordered: bool = False
+    stored: Stored | None = None
+    held: object = field(default=None, compare=False, repr=False)
+
+    @property
+    def within(self) -> str | None:
+        """The stored log of which these are some events, unchanged; None where they are not known to be."""
+        return self.stored.log if self.stored is not None and self.stored.query == self.query else None
 
     def arrow(self, text: str, **parameters: Any) -> pa.Table:
         """The result of SQL over ``events``, as an Arrow table; ``$name`` in it is bound to ``name=``."""
         with self._cursor() as cursor, translated():
-            table: pa.Table = cursor.sql(self._with(text), params={**self.parameters, **parameters}).to_arrow_table()
+            table: pa.Table = cursor.sql(self.whole(text), params={**self.parameters, **parameters}).to_arrow_table()
             return table
 
     def df(self, text: str, **parameters: Any) -> pd.DataFrame:
@@ -111,12 +127,12 @@ class Events:
     def rows(self, text: str, **parameters: Any) -> list[tuple[Any, ...]]:
         """The result of SQL over ``events``, as tuples. Times come as DuckDB gives them; ask for ``epoch_us``."""
         with self._cursor() as cursor, translated():
-            return cursor.execute(self._with(text), {**self.parameters, **parameters}).fetchall()
+            return cursor.execute(self.whole(text), {**self.parameters, **parameters}).fetchall()
 
     def relation(self, text: str = "select * exclude (stream_key) from events") -> duckdb.DuckDBPyRelation:
         """A DuckDB relation over ``events``; executed again at every read."""
         with translated():
-            return self.con.cursor().sql(self._with(text), params=dict(self.parameters))
+            return self.con.cursor().sql(self.whole(text), params=dict(self.parameters))
 
     def batches(
         self,
@@ -130,7 +146,7 @@ class Events:
         order = "" if self.ordered else f" order by {ORDER}"
         text = f"select {', '.join(columns)} from events where {where}{order}"
         with self._cursor() as cursor, translated():
-            reader = cursor.sql(self._with(text), params={**self.parameters, **parameters}).to_arrow_reader(rows)
+            reader = cursor.sql(self.whole(text), params={**self.parameters, **parameters}).to_arrow_reader(rows)
             yield from reader
 
     def __iter__(self) -> Iterator[Event]:
@@ -140,10 +156,12 @@ class Events:
 
     def where(self, condition: str, **parameters: Any) -> Events:
         """The events that meet a condition in SQL; ``$name`` in it is bound to ``name=``."""
+        query = f"select * from ({self.query}) where {condition}"
         return replace(
             self,
-            query=f"select * from ({self.query}) where {condition}",
+            query=query,
             parameters={**self.parameters, **parameters},
+            stored=None if self.within is None else Stored(self.within, query),
         )
 
     def at(self, at: At) -> Events:
@@ -183,7 +201,7 @@ class Events:
         with self._cursor() as cursor, translated():
             return cursor.execute(f"with streams as ({self.streams}) {text}", parameters).fetchall()
 
-    def _with(self, text: str) -> str:
+    def whole(self, text: str) -> str:
         """SQL over ``events`` made whole. Raises QueryError for anything but one query: events are only read."""
         inner = text.lstrip()
         named = inner[:4].lower() == "with" and inner[4:5].isspace()

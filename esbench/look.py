@@ -60,7 +60,7 @@ def types(events: Events) -> pd.DataFrame:
     )
 
 
-def events_frame(events: Events, stream: str | None, at: At, *, last: int | None = None) -> pd.DataFrame:
+def events_frame(events: Events, stream: str | int | None, at: At, *, last: int | None = None) -> pd.DataFrame:
     """Events up to a coordinate: of one stream in folding order, of all by position; ``last`` keeps the last n."""
     if last is not None and (not hasattr(last, "__index__") or last < 0):
         raise BadCoordinate(f"last= is a number of events, not {last!r}")

@@ -69,7 +69,7 @@ class RegressionError(EsbenchError, ValueError):
 def as_test(
     events: Events,
     aggregate: Aggregate,
-    stream_id: str,
+    stream_id: str | int,
     at: At = _END,
     *,
     path: str | os.PathLike[str] | None = None,

@@ -14,15 +14,16 @@ from operator import attrgetter
 
 import pandas as pd
 
-from esbench import payload
 from esbench.aggregate import Aggregate, Predicate, refuse_other, unfit
 from esbench.errors import AggregateError, nearest
 from esbench.event import At, Event
 from esbench.events import Events
-from esbench.facts import MEANINGS
 from esbench.fold import keyed, sql
-from esbench.fold.changes import brief, lent
+from esbench.fold.changes import brief
+from esbench.fold.commits import within_commits
+from esbench.fold.copies import lent
 from esbench.fold.frames import moments
+from esbench.fold.keyed import StreamOrKey
 from esbench.fold.parallel import doubtful
 from esbench.fold.python import Step, described, first_of_forks, holds, steps
 from esbench.fold.reading import narrowed
@@ -75,7 +76,7 @@ def first_bad(
     events: Events,
     aggregate: Aggregate,
     predicate: Predicate | str,
-    stream: str | None = None,
+    stream: StreamOrKey | None = None,
     at: At = _END,
     *,
     forks: str = "all",
@@ -99,7 +100,7 @@ def first_bad(
     aggregate = question.aggregate
     chosen = keyed.chosen(events, aggregate, stream, at=[at], forks=forks)
     taken = first_of_forks(chosen.at(at)) if forks == "first" else chosen.at(at)
-    within = _within_commits(taken) if question.whole_commits else frozenset()
+    within = within_commits(taken) if question.whole_commits else frozenset()
     if stream is None:
         # Most streams never are bad, which a fold without copies tells.
         if isinstance(aggregate, Projection) and isinstance(predicate, str):
@@ -194,29 +195,3 @@ def _declared(projection: Projection, expression: str) -> Projection:
         )
     except AggregateError as error:
         raise AggregateError(f"{error}{nearest(expression, projection.invariants)}") from None
-
-
-def _within_commits(taken: Events) -> frozenset[int]:
-    """Positions of events that another event of the same commit follows: in between, nothing need hold."""
-    path = {**MEANINGS, **taken.facts.keys}["commit_id"]
-    rows = taken.rows(
-        f"""
-        with named as (
-            select stream_key, version, position,
-                case when contains(metadata, $commit_token) or contains(metadata, '\\')
-                    then {payload.name_at("metadata", "$commit_path")} end as commit_id
-            from events
-        )
-        select position
-        from (
-            select position, commit_id,
-                lead(commit_id) over (partition by stream_key order by version, position) as following
-            from named
-            where stream_key in (select stream_key from named where commit_id is not null)
-        )
-        where commit_id = following
-        """,
-        commit_path=path,
-        commit_token=(payload.pointer(path) or ("",))[-1],
-    )
-    return frozenset(row[0] for row in rows)

@@ -22,7 +22,7 @@ from esbench.event import quote
 from esbench.events import translated
 from esbench.fold.changes import ABSENT, brief, fields_of
 
-__all__ = ["UNSURE", "Table", "TableError", "Tolerance", "mismatch"]
+__all__ = ["UNSURE", "Table", "TableError", "Tolerance", "mismatch", "plain"]
 
 Tolerance = Decimal | timedelta
 
@@ -121,7 +121,7 @@ def mismatch(expected: Any, stored: Any, tolerance: Tolerance | None = None) -> 
         try:
             stored = payload.decode(stored)
         except payload.PayloadError:
-            return f"{_kind(_plain(expected))} against text that is not JSON"
+            return f"{_kind(plain(expected))} against text that is not JSON"
     stack = [("", expected, stored)]
     while stack:
         path, one, other = stack.pop()
@@ -132,7 +132,7 @@ def mismatch(expected: Any, stored: Any, tolerance: Tolerance | None = None) -> 
             one, other = (None if value is ABSENT else value for value in (one, other))
         pairs = _pairs(one, other)
         if pairs is None:
-            why = _scalar(_plain(one), _plain(other), tolerance)
+            why = _scalar(plain(one), plain(other), tolerance)
             if why is not None:
                 return f"at {path}{why and ': '}{why}" if path else why
         else:
@@ -200,7 +200,7 @@ def _instant(moment: datetime) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """A scalar without the type of a library."""
     if value is pd.NA or value is pd.NaT:
         return None

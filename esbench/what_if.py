@@ -12,6 +12,7 @@ from esbench.aggregate import Aggregate
 from esbench.branch import KEEP, Edits
 from esbench.event import At, at
 from esbench.events import Events
+from esbench.fold.keyed import StreamOrKey
 
 __all__ = ["Editing"]
 
@@ -81,7 +82,7 @@ class Editing:
         a: At | None = None,
         b: At | None = None,
         *,
-        stream: str | None = None,
+        stream: StreamOrKey | None = None,
         forks: str = "all",
         executor: Executor | None = None,
         by: Literal["stream", "version"] = "stream",

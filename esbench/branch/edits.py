@@ -68,7 +68,7 @@ class Edits:
         """The events as they come out of the edits; without any, those of the log."""
         return self.overlay.over(self.source)
 
-    def branch(self, stream_id: str, at: At = At()) -> Edits:  # noqa: B008 (a frozen value)
+    def branch(self, stream_id: str | int, at: At = At()) -> Edits:  # noqa: B008 (a frozen value)
         """The same events, to be edited in this or another stream, from another coordinate on."""
         started = branch(self.events, stream_id, at)
         return replace(
@@ -233,7 +233,7 @@ class Edits:
         return f"{cell(row['event_type'])} at version {row['version']} of {cell(self.stream_id)}"
 
 
-def branch(events: Events, stream_id: str, at: At = At()) -> Edits:  # noqa: B008 (a frozen value)
+def branch(events: Events, stream_id: str | int, at: At = At()) -> Edits:  # noqa: B008 (a frozen value)
     """Begin a branch in a stream at a coordinate: up to it the stream is as recorded, edits are taken from it on.
 
     Events after the coordinate stay until they are dropped. Without a coordinate any event can be edited, and new

@@ -22,7 +22,7 @@ _TOLD = 8
 
 
 def refuse_absent(events: Events, projection: Projection, faults: Mapping[int, Iterable[Fault]]) -> None:
-    """Raise AggregateError where a handler failed for want of a path that no event of its type in the log has."""
+    """Raise AggregateError where a handler failed for want of a path that no event of its type, of all covered, has."""
     for event_type, error in sorted({(fault.event_type, fault.error) for some in faults.values() for fault in some}):
         if why := absent(events, projection, event_type, error):
             raise AggregateError(f'projection "{projection.name}": {why}')
@@ -44,7 +44,7 @@ def absent(events: Events, projection: Projection, event_type: str, error: str) 
             return ""
         sample = of_type.rows(f"select data::varchar from events where data is not null limit {_SAMPLE}")
         there = dict.fromkeys(one for (text,) in sample for one in _paths(text))
-        return f'no "{event_type}" in the log has {path}; {_told(path, list(there))}'
+        return f'no "{event_type}" that it covers has {path}; {_told(path, list(there))}'
     return ""
 
 

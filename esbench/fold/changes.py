@@ -1,4 +1,4 @@
-"""What differs between two values, as JSON Pointers; and copies that share nothing.
+"""What differs between two values, as JSON Pointers.
 
 Payloads are hostile: values may be nested thousands deep, so nothing here recurses into plain containers without a
 bound. Values are told apart exactly: 1, True and 1.0 differ; NaN equals itself.
@@ -6,31 +6,33 @@ bound. Values are told apart exactly: 1, True and 1.0 differ; NaN equals itself.
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import math
 import re
 import reprlib
-import sys
 from collections.abc import Iterator, Mapping, Set
 from decimal import Decimal
+from itertools import chain, compress, count, islice
+from operator import eq, is_, is_not
 from typing import Any, Final
 
 import msgspec
 
-__all__ = ["ABSENT", "Change", "brief", "changes", "fields_of", "isolated", "leaves", "lent", "same"]
+from esbench.fold.copies import ATOMS, Flat
+
+__all__ = ["ABSENT", "Change", "brief", "changes", "fields_of", "leaves", "same"]
 
 #: Containers nested deeper than this are compared as a whole.
 DEPTH: Final = 64
 
-#: Python functions that call Python functions need no C stack, so this is safe for deepcopy.
-_RECURSION: Final = 200_000
+#: From so many members on, they are looked at together.
+_MANY: Final = 16
+
+#: What is known to be flat before and after.
+Known = tuple[Flat, Flat]
 
 #: How objects compare whose class does not say.
 _BY_IDENTITY: Final[Any] = object.__eq__
-
-# A bare object is a sentinel: it holds nothing that can change, and a copy of it would be another.
-_ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes, Decimal, object, type, type(Ellipsis)})
 
 
 class _Absent:
@@ -77,11 +79,12 @@ class Change:
         return f"{self.path}: {brief(self.before)} → {brief(self.after)}"
 
 
-def changes(before: Any, after: Any) -> list[Change]:
+def changes(before: Any, after: Any, known: Known | None = None) -> list[Change]:
     """The smallest subtrees in which two values differ, in the order of ``before``, then of what ``after`` adds.
 
     Dicts, dataclasses and msgspec Structs are compared by field, lists and tuples by index; sets as a whole, for
-    their members have no place. The path of the value itself is the empty text.
+    their members have no place. The path of the value itself is the empty text. ``known`` is what is known to be flat
+    in ``before``, and where to note what so is known of ``after``.
 
     >>> changes({"a": 1, "b": [1, 2]}, {"a": True, "b": [1], "c/d": None})
     [/a: 1 → True, /b/1: - 2, /c~1d: + None]
@@ -92,7 +95,7 @@ def changes(before: Any, after: Any) -> list[Change]:
         path, old, new, depth = stack.pop()
         if old is new:
             continue
-        members = _pairs(old, new) if depth < DEPTH else None
+        members = _pairs(old, new, known) if depth < DEPTH else None
         if members is not None:
             stack += [(f"{path}/{token}", a, b, depth + 1) for token, a, b in reversed(members)]
         elif old is ABSENT or new is ABSENT or not same(old, new):
@@ -162,77 +165,6 @@ def fields_of(value: Any) -> dict[str, Any] | None:
     return None
 
 
-def isolated(value: Any) -> Any:
-    """A copy that shares nothing that can change; plain dicts and lists at any depth.
-
-    >>> old = {"tags": ["a"]}
-    >>> new = isolated(old)
-    >>> new["tags"].append("b")
-    >>> old
-    {'tags': ['a']}
-    """
-    try:
-        return _isolated(value)
-    except RecursionError:
-        limit = sys.getrecursionlimit()
-        sys.setrecursionlimit(max(limit, _RECURSION))
-        try:
-            return _isolated(value)
-        finally:
-            sys.setrecursionlimit(limit)
-
-
-def lent(value: Any) -> Any:
-    """What a predicate is given: a copy, since looking at a value may change it; what has no copy, as it is.
-
-    >>> from collections import defaultdict
-    >>> stock = defaultdict(int)
-    >>> lent(stock)["nails"], dict(stock)
-    (0, {})
-    """
-    try:
-        return isolated(value)
-    except Exception:  # noqa: BLE001 (locks, connections and the like cannot be copied)
-        return value
-
-
-def _isolated(value: Any) -> Any:
-    kind = type(value)
-    if kind in _ATOMS:
-        return value
-    if kind is dict:
-        # The usual state: one level of plain values.
-        for member in value.values():
-            if type(member) not in _ATOMS:
-                break
-        else:
-            return value.copy()
-    elif kind is not list:
-        return copy.deepcopy(value)
-    memo: dict[int, Any] = {}
-    result: Any = kind()
-    memo[id(value)] = result
-    stack = [(value, result)]
-    while stack:
-        source, target = stack.pop()
-        as_dict = type(source) is dict
-        for key, member in source.items() if as_dict else enumerate(source):
-            if type(member) in _ATOMS:
-                twin = member
-            elif id(member) in memo:
-                twin = memo[id(member)]
-            elif type(member) is dict or type(member) is list:
-                twin = memo[id(member)] = type(member)()
-                stack.append((member, twin))
-            else:
-                twin = copy.deepcopy(member, memo)
-            if as_dict:
-                target[key if type(key) in _ATOMS else copy.deepcopy(key, memo)] = twin
-            else:
-                target.append(twin)
-    return result
-
-
 class _Brief(reprlib.Repr):
     """A repr of bounded length, whatever the value is."""
 
@@ -284,16 +216,96 @@ def _members(value: Any) -> dict[str, Any] | None:
     return None if fields is None else {_token(name): member for name, member in fields.items()}
 
 
-def _pairs(old: Any, new: Any) -> list[tuple[str, Any, Any]] | None:
-    """Members side by side, when both are containers of one type."""
-    if type(old) is not type(new):
+def _pairs(old: Any, new: Any, known: Known | None = None) -> list[tuple[str, Any, Any]] | None:
+    """Members side by side, when both are containers of one type; those that are the very same may be left out."""
+    kind = type(old)
+    if kind is not type(new):
         return None
+    was_flat = known is not None and id(old) in known[0]
+    if kind is list:
+        pairs = _listed(old, new)
+        if was_flat and known is not None and _all_atoms(pairs):
+            known[1][id(new)] = new
+        return pairs
+    if kind is dict and (was_flat or set(map(type, old)) <= {str}):
+        added = _added(old, new)
+        if {str}.issuperset(map(type, new if added is None else added)):
+            pairs = _named(old, new, added)
+            if was_flat and known is not None and _all_atoms(pairs):
+                known[1][id(new)] = new
+            return pairs
     before, after = _members(old), _members(new)
     if before is None or after is None:
         return None
     return [(token, one, after.get(token, ABSENT)) for token, one in before.items()] + [
         (token, ABSENT, one) for token, one in after.items() if token not in before
     ]
+
+
+def _listed(old: list[Any], new: list[Any]) -> list[tuple[str, Any, Any]]:
+    """Items of two lists side by side, but for those that are the very same."""
+    both = min(len(old), len(new))
+    pairs = [(str(place), old[place], new[place]) for place in _unlike(old, new)]
+    pairs += [(str(place), old[place], ABSENT) for place in range(both, len(old))]
+    return pairs + [(str(place), ABSENT, new[place]) for place in range(both, len(new))]
+
+
+def _added(old: dict[str, Any], new: dict[Any, Any]) -> list[Any] | None:
+    """The keys that come in ``new`` after those of ``old``; None where these are not there in their order."""
+    return list(islice(new, len(old), None)) if list(old) == list(islice(new, len(old))) else None
+
+
+def _named(old: dict[str, Any], new: dict[str, Any], added: list[str] | None) -> list[tuple[str, Any, Any]]:
+    """Members of two dicts with texts for keys side by side, but for those that are the very same."""
+    if added is not None:
+        olds, news = list(old.values()), list(islice(new.values(), len(old)))
+    else:
+        olds, news = list(old.values()), [new.get(name, ABSENT) for name in old]
+        added = [name for name in new if name not in old]
+    unlike = _unlike(olds, news)
+    names = list(old) if unlike else []
+    pairs = [(_token(names[place]), olds[place], news[place]) for place in unlike]
+    return pairs + [(_token(name), ABSENT, new[name]) for name in added]
+
+
+def _all_atoms(pairs: list[tuple[str, Any, Any]]) -> bool:
+    return all(type(new) in ATOMS or new is ABSENT for _, _, new in pairs)
+
+
+def _unlike(olds: list[Any], news: list[Any]) -> list[int]:
+    """The places at which two lists hold other objects, as far as both go, but for dicts or lists that hold the same.
+
+    What a handler was given are copies, in which most is as it was; that is seen here for many members in one go.
+    """
+    if all(map(is_, olds, news)):
+        return []
+    places = list(compress(count(), map(is_not, olds, news)))
+    if len(places) < _MANY:
+        return places
+    olds, news = [olds[place] for place in places], [news[place] for place in places]
+    kinds = set(map(type, olds)) | set(map(type, news))
+    if kinds != {dict} and kinds != {list}:
+        return places
+    found: list[int] = []
+    parts = [(0, len(places))]
+    while parts:
+        start, end = parts.pop()
+        if end - start < _MANY:
+            found += places[start:end]
+        elif not _hold_the_same(olds[start:end], news[start:end]):
+            middle = (start + end) // 2
+            parts += [(middle, end), (start, middle)]
+    return found
+
+
+def _hold_the_same(olds: list[Any], news: list[Any]) -> bool:
+    """Whether dicts, or lists, hold the very same objects as their counterparts, in the same order."""
+    if not all(map(eq, map(len, olds), map(len, news))):
+        return False
+    if not all(map(is_, chain.from_iterable(olds), chain.from_iterable(news))):
+        return False
+    values = (chain.from_iterable(map(dict.values, some)) for some in (olds, news))
+    return type(olds[0]) is list or all(map(is_, *values))
 
 
 def _insides(old: Any, new: Any) -> list[tuple[str, Any, Any]] | None:

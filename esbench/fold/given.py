@@ -7,7 +7,7 @@ from typing import Any
 
 from esbench.aggregate import Aggregate
 from esbench.event import Event
-from esbench.fold.changes import isolated
+from esbench.fold.copies import isolated
 from esbench.fold.python import described, initial_state
 
 __all__ = ["applied", "replayed"]

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
-from typing import Any
+from datetime import date
+from decimal import Decimal
+from typing import Any, TypeAlias
 
 import duckdb
 import pandas as pd
@@ -21,7 +23,12 @@ from esbench.facts import Facts
 from esbench.fold import sql
 from esbench.projection import Projection
 
-__all__ = ["chosen", "one_chosen", "shown", "timeline", "told", "under_keys"]
+__all__ = ["StreamOrKey", "chosen", "one_chosen", "shown", "timeline", "told", "under_keys", "without_key"]
+
+_Value: TypeAlias = str | int | float | Decimal | date
+#: What names one of the things that are folded: the id of a stream, of which an integer stands for its digits; of a
+#: read model a key, which is a value (a time is a date too) or a tuple of as many as the key has parts.
+StreamOrKey: TypeAlias = _Value | tuple[_Value, ...]
 
 
 def chosen(
@@ -89,10 +96,15 @@ def shown(states: pd.DataFrame, events: Events, taken: Events, projection: Aggre
     keys = taken.df(f"select {parts} from events group by stream_key order by stream_key")
     rest = states.drop(columns="stream_id").rename(columns={"version": "position"})
     result = pd.concat([keys, rest[[name for name in rest.columns if name not in keys.columns]]], axis="columns")
+    result.attrs["missing_key"] = without_key(events, projection, at)
+    return result
+
+
+def without_key(events: Events, projection: Projection, at: At) -> int:
+    """How many events up to a coordinate a read model would fold if they had a key."""
     missing = " or ".join(f"{part.expression} is null" for part in projection.key)
     counted = _handled(events, projection).at(at).rows(f"select count(*) from events where {missing}")
-    result.attrs["missing_key"] = counted[0][0]
-    return result
+    return int(counted[0][0])
 
 
 def timeline(events: Events, projection: Projection) -> duckdb.DuckDBPyRelation:

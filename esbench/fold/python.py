@@ -8,8 +8,9 @@ stream is folded once more with copies; all others are folded without.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -18,11 +19,13 @@ from esbench.aggregate import Aggregate, Handler, Predicate
 from esbench.errors import AggregateError, EsbenchError
 from esbench.event import CANONICAL, Event
 from esbench.events import Events
-from esbench.fold.changes import isolated, lent
+from esbench.fold.changes import Change, changes
+from esbench.fold.copies import Flat, isolated, lent
 from esbench.fold.reading import Gate, Missing, Reading, Source, Unordered, narrowed
 
 __all__ = [
     "ALWAYS",
+    "Begun",
     "Fault",
     "Folded",
     "Step",
@@ -36,6 +39,9 @@ __all__ = [
     "telling",
 ]
 
+#: The values from which streams go on, by their keys.
+Begun = Mapping[int, Any]
+_NOTHING: Begun = MappingProxyType({})
 #: What is read at first; the rest when a handler asks for it.
 ALWAYS = frozenset({"position", "stream_id", "version", "event_type", "data"})
 #: What keeps no order, whatever order its rows lie in.
@@ -62,28 +68,37 @@ class Folded:
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One event of a fold: the state before and after it, and what its handler raised, if it did."""
+    """One event of a fold: the state before and after it, and what its handler raised, if it did.
+
+    Where states are compared, what it changed, and what is known to be flat in the state after it.
+    """
 
     key: int
     event: Event
     before: Any
     value: Any
     error: str | None = None
+    changed: Sequence[Change] = ()
+    flat: Flat | None = None
 
 
-def finals(source: Source, aggregate: Aggregate, *, limit: int | None = None) -> dict[int, Folded]:
+def finals(
+    source: Source, aggregate: Aggregate, *, limit: int | None = None, begun: Begun = _NOTHING
+) -> dict[int, Folded]:
     """The value of each stream after its events, by stream key.
 
     Streams without an event that has a handler are left out. ``limit``: how many faults are kept of a stream.
+    ``begun`` are the values, by stream key, from which some streams go on; the others start from the initial state.
     """
     aggregate.freeze()
     if not aggregate.handlers:
         return {}
-    reading, values, failed = _fast(narrowed(source, "event_type", aggregate.handlers), aggregate)
+    reading, values, failed = _fast(narrowed(source, "event_type", aggregate.handlers), aggregate, begun=begun)
     result = {key: Folded(value) for key, value in values.items()}
     if failed:
         faults: dict[int, list[Fault]] = {key: [] for key in failed}
-        for step in steps(narrowed(reading.source, "stream_key", failed), aggregate, columns=reading.columns):
+        again = narrowed(reading.source, "stream_key", failed)
+        for step in steps(again, aggregate, columns=reading.columns, begun=begun):
             values[step.key] = step.value
             found = faults[step.key]
             if step.error is not None and (limit is None or len(found) < limit):
@@ -118,14 +133,18 @@ def telling(
 
 
 def _fast(
-    source: Source, aggregate: Aggregate, predicates: tuple[Predicate, ...] = (), unjudged: Collection[int] = ()
+    source: Source,
+    aggregate: Aggregate,
+    predicates: tuple[Predicate, ...] = (),
+    unjudged: Collection[int] = (),
+    begun: Begun = _NOTHING,
 ) -> tuple[Reading, dict[int, Any], set[int]]:
     """How it was read in the end, the values of the streams, and those of no use since a handler failed."""
     columns: Collection[str] = ALWAYS
     while True:
         reading = Reading(source, columns)
         try:
-            return reading, *_once(reading, aggregate, predicates, unjudged)
+            return reading, *_once(reading, aggregate, predicates, unjudged, begun)
         except Missing:
             columns = reading.again()
         except Unordered:
@@ -136,7 +155,7 @@ def _fast(
 
 
 def _once(
-    reading: Reading, aggregate: Aggregate, predicates: tuple[Predicate, ...], unjudged: Collection[int]
+    reading: Reading, aggregate: Aggregate, predicates: tuple[Predicate, ...], unjudged: Collection[int], begun: Begun
 ) -> tuple[dict[int, Any], set[int]]:
     values: dict[int, Any] = {}
     failed: set[int] = set()
@@ -151,7 +170,7 @@ def _once(
             if key != current:
                 if current is not None:
                     values[current] = state
-                current, state, sound = key, initial_state(aggregate), True
+                current, state, sound = key, _start(key, aggregate, begun), True
             elif not sound:
                 continue
             try:
@@ -186,11 +205,14 @@ def steps(
     *,
     columns: Collection[str] = tuple(CANONICAL),
     types: Sequence[str] | None = None,
+    begun: Begun = _NOTHING,
+    compared: bool = False,
 ) -> Iterator[Step]:
     """Every event, in folding order, with the state before and after it. No handler sees a state that was given out.
 
     ``columns`` are fetched at first; what a handler reads besides is fetched when it does. ``types`` narrows the
-    events. Raises AggregateError for a state that cannot be copied.
+    events; ``begun`` is as of :func:`finals`; ``compared`` says what each event changed. Raises AggregateError for a
+    state that cannot be copied.
     """
     aggregate.freeze()
     if types is not None:
@@ -202,7 +224,7 @@ def steps(
     while True:
         reading = Reading(source, columns)
         try:
-            for number, step in enumerate(_careful(reading, aggregate)):
+            for number, step in enumerate(_careful(reading, aggregate, begun, compared=compared)):
                 if number >= done:
                     done = number + 1
                     yield step
@@ -217,25 +239,34 @@ def steps(
             source = replace(source, ordered=False)
 
 
-def _careful(reading: Reading, aggregate: Aggregate) -> Iterator[Step]:
+def _careful(reading: Reading, aggregate: Aggregate, begun: Begun, *, compared: bool) -> Iterator[Step]:
     current: int | None = None
     state: Any = None
+    flat: Flat | None = None
     for keys, event_types, indices, events in reading:
         handlers = [aggregate.handlers.get(name) for name in event_types]
         for key, index, event in zip(keys, indices, events, strict=False):
             if key != current:
-                current, state = key, initial_state(aggregate)
+                current, state = key, _start(key, aggregate, begun)
+                flat = {} if compared else None
             before, error = state, None
             handler = handlers[index]
+            changed: Sequence[Change] = ()
             if handler is not None:
-                state, error = _handled(handler, before, event, reading.gate, aggregate)
-            yield Step(key, event, before, state, error)
+                state, error = _handled(handler, before, event, reading.gate, aggregate, flat)
+                if flat is not None and state is not before:
+                    after: Flat = {}
+                    changed = changes(before, state, (flat, after))
+                    flat = after
+            yield Step(key, event, before, state, error, changed, flat)
 
 
-def _handled(handler: Handler, before: Any, event: Event, gate: Gate, aggregate: Aggregate) -> tuple[Any, str | None]:
+def _handled(
+    handler: Handler, before: Any, event: Event, gate: Gate, aggregate: Aggregate, flat: Flat | None
+) -> tuple[Any, str | None]:
     """The state after an event, or the one before it and why."""
     try:
-        given = isolated(before)
+        given = isolated(before, flat)
     except Exception as error:
         raise AggregateError(
             f'aggregate "{aggregate.name}": its state before version {event.version} of "{event.stream_id}" cannot be '
@@ -258,6 +289,10 @@ def _handled(handler: Handler, before: Any, event: Event, gate: Gate, aggregate:
     return result
 
 
+def _start(key: int, aggregate: Aggregate, begun: Begun) -> Any:
+    return isolated(begun[key]) if key in begun else initial_state(aggregate)
+
+
 def initial_state(aggregate: Aggregate) -> Any:
     """The initial state, made afresh."""
     if not callable(aggregate.initial):
@@ -268,7 +303,7 @@ def initial_state(aggregate: Aggregate) -> Any:
         raise AggregateError(f'aggregate "{aggregate.name}": its initial= raised {described(error)}') from error
 
 
-def holds(predicate: Callable[[Any], Any], value: Any) -> tuple[bool, str]:
+def holds(predicate: Callable[[Any], Any], value: Any, flat: Flat | None = None) -> tuple[bool, str]:
     """Whether an invariant holds of a state; if its predicate raised or returned None (then it does not), that.
 
     It is given a copy, so that what it does to a state changes no result.
@@ -277,7 +312,7 @@ def holds(predicate: Callable[[Any], Any], value: Any) -> tuple[bool, str]:
     (False, "KeyError: 'quantity'")
     """
     try:
-        answer = predicate(lent(value))
+        answer = predicate(lent(value, flat))
         return bool(answer), "returned None" if answer is None else ""
     except KeyboardInterrupt:
         raise

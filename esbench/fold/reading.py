@@ -32,6 +32,7 @@ __all__ = [
     "Source",
     "Unordered",
     "in_order",
+    "moment",
     "narrowed",
     "read",
     "selected",
@@ -145,7 +146,7 @@ class Gate:
             f"select {_SELECT[column]} from events where position = $position", position=event.position
         )
         value = rows[0][0] if rows else None
-        return _moment(value) if column in _TIMES else value
+        return moment(value) if column in _TIMES else value
 
 
 class Reading:
@@ -208,7 +209,7 @@ class Reading:
 def _values(array: pa.Array[Any], column: str) -> Any:
     """A column as Python values, the fast way."""
     if column in _TIMES:
-        return [_moment(value) for value in array.to_pylist()]
+        return [moment(value) for value in array.to_pylist()]
     if column in _REPEATING:
         encoded = array.dictionary_encode()
         if encoded.null_count == 0:
@@ -259,7 +260,8 @@ def _event_class(gate: Gate, columns: Collection[str]) -> Any:
     return kind("Event", (Event,), members, frozen=True, gc=False)
 
 
-def _moment(microseconds: int | None) -> datetime | None:
+def moment(microseconds: int | None) -> datetime | None:
+    """A time in UTC of microseconds since 1970; the first or last that Python has for one beyond these."""
     if microseconds is None:
         return None
     try:

@@ -7,7 +7,7 @@ one is left to :func:`~esbench.fold.trust.survey`, which says exactly what.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -18,13 +18,13 @@ import pyarrow.compute as compute
 from esbench.aggregate import Aggregate
 from esbench.event import At, Event
 from esbench.events import Events
-from esbench.fold.changes import isolated
+from esbench.fold.copies import Flat, isolated
 from esbench.fold.python import ALWAYS, holds
 from esbench.fold.reading import ROWS, Held, Missing, Reading, Source, selected
 from esbench.fold.state import Broken
 from esbench.fold.trust import Survey
 
-__all__ = ["Keep", "Whole", "followed", "judge", "whole"]
+__all__ = ["Keep", "Whole", "followed", "judge", "told", "whole"]
 
 Keep = Callable[[int, Any, Mapping[str, Broken]], None]
 
@@ -45,17 +45,20 @@ class Whole:
 
     def told(self, lengths: Iterable[int]) -> list[bytes]:
         """What tells the first so many events from any others, for each of some ascending lengths."""
-        running = blake2b(digest_size=16)
-        told, start = [], 0
-        for length in lengths:
-            running.update(self.places[start:length].data)
-            start = length
-            told.append(running.digest())
-        return told
+        return told(self.places, lengths)
 
     def version(self, events: int) -> int:
         """The version of the last of the first so many events."""
         return int(self.places[events - 1, 0])
+
+    def first(self, events: int) -> Whole:
+        """The first so many events, at least one, by themselves."""
+        table = pa.Table.from_batches(self.held.batches).slice(0, events)
+        name = f"_first{len(self.found.taken.parameters)}"
+        taken = self.found.taken.where(f"version <= ${name}", **{name: self.version(events)})
+        last = int(self.places[:events, 1].max())
+        found = replace(self.found, taken=taken, versions=[self.version(events)], positions=[last], events=[events])
+        return Whole(found, Held(table.to_batches(), taken), self.places[:events])
 
     def after(self, events: int) -> Held:
         """The rows after the first so many."""
@@ -65,6 +68,17 @@ class Whole:
         name = f"_after{len(self.found.taken.parameters)}"
         rest = self.found.taken.where(f"version > ${name}", **{name: self.version(events)})
         return Held(table.to_batches(), rest)
+
+
+def told(places: Any, lengths: Iterable[int]) -> list[bytes]:
+    """What tells the first so many rows of ``places`` from any others, for each of some ascending lengths."""
+    running = blake2b(digest_size=16)
+    result, start = [], 0
+    for length in lengths:
+        running.update(places[start:length].data)
+        start = length
+        result.append(running.digest())
+    return result
 
 
 def whole(stream: Events, aggregate: Aggregate, at: At, columns: Collection[str] = ALWAYS) -> Whole | None:
@@ -196,10 +210,13 @@ def _follow(
     return state, broken
 
 
-def judge(aggregate: Aggregate, event: Event, value: Any, broken: dict[str, Broken]) -> None:
-    """Bring the broken invariants up to date with an event; one that stays broken keeps the event that broke it."""
+def judge(aggregate: Aggregate, event: Event, value: Any, broken: dict[str, Broken], flat: Flat | None = None) -> None:
+    """Bring the broken invariants up to date with an event; one that stays broken keeps the event that broke it.
+
+    ``flat`` is what is known of the value, as :func:`~esbench.fold.copies.isolated` takes it.
+    """
     for name, predicate in aggregate.invariants.items():
-        good, note = holds(predicate, value)
+        good, note = holds(predicate, value, flat)
         if good:
             broken.pop(name, None)
         elif name not in broken:

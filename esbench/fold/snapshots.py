@@ -27,14 +27,14 @@ from esbench.catalog import transaction
 from esbench.errors import EsbenchError
 from esbench.event import At
 from esbench.events import Events
-from esbench.fold.changes import isolated
+from esbench.fold.copies import isolated
 from esbench.fold.fingerprint import fingerprint
 from esbench.fold.plain import NotPlain, decoded, encoded, size
 from esbench.fold.python import initial_state
 from esbench.fold.single import Whole, followed, whole
 from esbench.fold.state import Broken
 
-__all__ = ["EVERY", "Shelf", "Snapshots"]
+__all__ = ["EVERY", "Shelf", "Snapshot", "Snapshots"]
 
 #: So many events apart, and in streams of at least so many, snapshots are made by a fold without being asked to.
 EVERY: Final = 250
@@ -52,7 +52,7 @@ _TABLE: Final = """
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Snapshot:
+class Snapshot:
     """A state after the first so many events of a stream."""
 
     aggregate: str
@@ -75,7 +75,7 @@ class Snapshots:
 
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
         self._con = con
-        self._kept: OrderedDict[tuple[str, str, str], list[_Snapshot]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str, str], list[Snapshot]] = OrderedDict()
         self._bytes = 0
 
     def df(self) -> pd.DataFrame:
@@ -130,7 +130,7 @@ class Snapshots:
     def _repr_html_(self) -> str:
         return show.table(self.df(), title=repr(self))
 
-    def add(self, key: tuple[str, str, str], made: list[_Snapshot]) -> None:
+    def add(self, key: tuple[str, str, str], made: list[Snapshot]) -> None:
         """Keep snapshots of one stream, in place of those after as many events."""
         anew = {one.events for one in made}
         self._put(key, sorted([one for one in self._kept.get(key, ()) if one.events not in anew] + made, key=_events))
@@ -138,13 +138,21 @@ class Snapshots:
         while self._bytes > _BYTES and len(self._kept) > 1:
             self._put(next(iter(self._kept)), [])
 
-    def find(self, key: tuple[str, str, str], *, saved: bool) -> list[_Snapshot]:
+    def find(self, key: tuple[str, str, str], *, saved: bool) -> list[Snapshot]:
         """The snapshots of one stream, by version; with ``saved`` also those in the bench."""
         if key in self._kept:
             self._kept.move_to_end(key)
         elif saved and self._is_saved():
             self.add(key, self._read(key).get(key, []))
         return self._kept.get(key, [])
+
+    def all(self, log: str, mark: str, *, saved: bool) -> dict[str, list[Snapshot]]:
+        """The snapshots of a log that one definition made, by stream; with ``saved`` also those in the bench."""
+        if saved and self._is_saved():
+            for key, some in self._read((log, None, mark)).items():
+                if not self._kept.get(key):
+                    self.add(key, some)
+        return {key[1]: some for key, some in self._kept.items() if key[::2] == (log, mark) and some}
 
     def save(self, key: tuple[str, str, str]) -> None:
         """Write the snapshots of one stream into the bench, but for states that have no exact text.
@@ -168,7 +176,7 @@ class Snapshots:
                 if rows:
                     cursor.executemany(f"insert into esbench.snapshots values ({', '.join('?' * 10)})", rows)
 
-    def _all(self) -> dict[tuple[str, str, str], list[_Snapshot]]:
+    def _all(self) -> dict[tuple[str, str, str], list[Snapshot]]:
         found = {key: list(some) for key, some in self._kept.items()}
         for key, some in self._read().items() if self._is_saved() else ():
             saved = {one.events for one in some}
@@ -185,19 +193,24 @@ class Snapshots:
         with self._con.cursor() as cursor:
             return bool(cursor.execute(text).fetchall())
 
-    def _read(self, key: tuple[str, str, str] | None = None) -> dict[tuple[str, str, str], list[_Snapshot]]:
-        """The saved snapshots, of one stream or all."""
-        narrow = "" if key is None else "where log = ? and stream_id = ? and fingerprint = ?"
+    def _read(
+        self, key: tuple[str | None, str | None, str | None] = (None, None, None)
+    ) -> dict[tuple[str, str, str], list[Snapshot]]:
+        """The saved snapshots, all or those of a log, of a stream, of a definition."""
+        narrow = """
+            where ($log is null or log = $log) and ($stream is null or stream_id = $stream)
+                and ($mark is null or fingerprint = $mark)
+        """
         text = f"""
             select log, stream_id, fingerprint, aggregate, version, events, told, state, broken, epoch_us(made_at)
             from esbench.snapshots {narrow} order by log, stream_id, fingerprint, events
         """
         with self._con.cursor() as cursor:
-            rows = cursor.execute(text, [] if key is None else [*key]).fetchall()
-        found: dict[tuple[str, str, str], list[_Snapshot]] = {}
+            rows = cursor.execute(text, dict(zip(("log", "stream", "mark"), key, strict=True))).fetchall()
+        found: dict[tuple[str, str, str], list[Snapshot]] = {}
         for log, stream_id, mark, aggregate, version, events, told, state, broken, made_at in rows:
             found.setdefault((log, stream_id, mark), []).append(
-                _Snapshot(
+                Snapshot(
                     aggregate,
                     version,
                     events,
@@ -211,7 +224,7 @@ class Snapshots:
             )
         return found
 
-    def _put(self, key: tuple[str, str, str], some: list[_Snapshot]) -> None:
+    def _put(self, key: tuple[str, str, str], some: list[Snapshot]) -> None:
         self._bytes += sum(one.bytes for one in some) - sum(one.bytes for one in self._kept.pop(key, ()))
         self._kept[key] = some
 
@@ -256,11 +269,18 @@ class Shelf:
         if done is not None and made:
             now = datetime.now(UTC)
             found = [
-                _Snapshot(aggregate.name, one.version(events), events, told, *made[events], False, now)
+                Snapshot(aggregate.name, one.version(events), events, told, *made[events], False, now)
                 for events, told in zip(sorted(made), one.told(sorted(made)), strict=True)
             ]
             self._snapshots.add(key, found)
         return done
+
+    def all(self, aggregate: Aggregate) -> dict[str, list[Snapshot]]:
+        """The snapshots that the very definition of an aggregate made, by stream; whether they fit is to be seen."""
+        mark = fingerprint(aggregate)
+        if mark is None:
+            return {}
+        return self._snapshots.all(self._log, mark, saved=aggregate.revision is not None)
 
     def make(self, events: Events, aggregate: Aggregate, every: int) -> pd.DataFrame:
         """Make snapshots of all streams that have so many events; save them if the aggregate carries a revision."""
@@ -291,7 +311,7 @@ class Shelf:
         found = self._snapshots.df()
         return found[(found["log"] == self._log) & (found["aggregate"] == aggregate.name)].reset_index(drop=True)
 
-    def _nearest(self, key: tuple[str, str, str], one: Whole, length: int, *, saved: bool) -> _Snapshot | None:
+    def _nearest(self, key: tuple[str, str, str], one: Whole, length: int, *, saved: bool) -> Snapshot | None:
         some = self._snapshots.find(key, saved=saved)
         for each in reversed(some[: bisect_right(some, length, key=_events)]):
             if each.version == one.version(each.events) and each.told == one.told([each.events])[0]:

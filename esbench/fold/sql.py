@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import duckdb
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -50,8 +51,8 @@ def fold(taken: Events, projection: Projection, *, limit: int | None = None) -> 
         f"with _states as ({states_sql(projection)}) "
         f"select stream_key, _suspect, {exported}{held} from _states order by stream_key"
     )
-    keys: list[Any] = table["stream_key"].to_pylist()
-    suspects: list[Any] = table.filter(table["_suspect"])["stream_key"].to_pylist()
+    keys: list[int] = table["stream_key"].to_numpy().tolist()
+    suspects: list[int] = table.filter(table["_suspect"])["stream_key"].to_numpy().tolist()
     folded = finals(_of_keys(taken, suspects), projection, limit=limit) if suspects else {}
     place = {key: row for row, key in enumerate(keys)} if suspects else {}
     patches = [(place[key], folded[key].value) for key in suspects]
@@ -192,6 +193,8 @@ def _exported(projection: Projection, name: str) -> str:
 def _series(values: pa.ChunkedArray[Any], kind: str, patches: Sequence[tuple[int, Any]]) -> pd.Series[Any]:
     if len(values) and not patches and values.type == pa.int64() and not values.null_count:
         return pd.Series(values.to_numpy(), dtype="int64")
+    if len(values) > values.null_count and not patches and kind == "text" and values.type == pa.string():
+        return pd.Series(values.to_pandas(), dtype="str").rename(None)
     plain: list[Any] = values.to_pylist()
     if kind == "integer" and values.type != pa.int64():
         plain = [_integers(value) for value in plain]
@@ -215,13 +218,15 @@ def _integers(value: Any) -> Any:
 
 
 def _broken(table: pa.Table, projection: Projection, patches: Iterable[tuple[int, Any]]) -> list[str]:
-    broken: list[list[str]] = [[] for _ in range(table.num_rows)]
+    broken = [""] * table.num_rows
     suspects = dict(patches)
     for number, name in enumerate(projection.conditions):
-        for row, held in enumerate(table[f"_holds_{number}"].to_pylist()):
-            if not (holds(projection.invariants[name], suspects[row])[0] if row in suspects else held):
-                broken[row].append(name)
-    return ["; ".join(names) for names in broken]
+        holding = table[f"_holds_{number}"].to_numpy()
+        failing = [row for row in np.flatnonzero(~holding).tolist() if row not in suspects]
+        failing += [row for row, state in suspects.items() if not holds(projection.invariants[name], state)[0]]
+        for row in failing:
+            broken[row] = f"{broken[row]}; {name}" if broken[row] else name
+    return broken
 
 
 def _without(events: Events, keys: Sequence[int]) -> Events:

@@ -10,19 +10,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as compute
 
 from esbench.aggregate import Aggregate
 from esbench.event import At
 from esbench.events import ORDER, Events
+from esbench.fold.neighbours import DISORDER, beside
+from esbench.fold.repeats import repeating
 from esbench.fold.state import SHOWN, Kind, Mark
 
 __all__ = ["Survey", "survey"]
-
-#: How many hashes are compared at once (8 bytes each).
-_PART = 4_000_000
 
 
 @dataclass(slots=True)
@@ -79,28 +77,18 @@ def survey(events: Events, aggregate: Aggregate, at: At, *, forks: str = "all", 
 
 def _suspects(taken: Events) -> pa.Table | None:
     """Rows after a gap or at a version that occurs again; None where the events are not in the order they claim."""
-    window = "" if taken.ordered else f"order by {ORDER}"
+    window = "()" if taken.ordered else f"(order by {ORDER})"
+    gap = "version_before >= $floor and greatest(version, 0) - 1 > version_before"
     table = taken.arrow(
         f"""
-        select stream_key, before, version,
-            key_before = stream_key and before >= $floor and greatest(version, 0) - 1 > before as gap,
-            key_before = stream_key and version = before and position >= position_before as again
-        from (
-            select stream_key, version, position,
-                lag(stream_key) over w as key_before,
-                lag(version) over w as before,
-                lag(position) over w as position_before
-            from events
-            window w as ({window})
-        )
-        where key_before > stream_key
-            or (key_before = stream_key and before >= version)
-            or (key_before = stream_key and before >= $floor and greatest(version, 0) - 1 > before)
+        select stream_key, version_before as before, version, {gap} as gap, version = version_before as again,
+            {DISORDER} as disorder
+        from ({beside(window)})
+        where {DISORDER} or (stream_key = stream_key_before and (version = version_before or {gap}))
         """,
         floor=taken.facts.base or 0,
     )
-    good = compute.or_(table["gap"], table["again"])
-    return table if table.num_rows == 0 or compute.all(good).as_py() else None
+    return None if table.num_rows and compute.any(table["disorder"]).as_py() else table
 
 
 def _rows(suspects: pa.Table, kind: str) -> Iterable[tuple[int, int, int]]:
@@ -121,8 +109,10 @@ def _streams(taken: Events, forks: str, limit: int | None) -> Survey:
         f"select stream_key, stream_id, version, position, events, lowest from {named} order by stream_key",
         floor=taken.facts.base or 0,
     )
-    columns: list[list[Any]] = [column.to_pylist() for column in table.columns]
-    keys, ids, versions, positions, events, _ = columns
+    keys, versions, positions, events = (
+        table[name].to_numpy().tolist() for name in ("stream_key", "version", "position", "events")
+    )
+    ids: list[Any] = table["stream_id"].to_pylist()
     result = Survey(taken, limit, keys, ids, versions, positions, events)
     facts = taken.facts
     if facts.base is not None and not facts.derived_versions:
@@ -160,55 +150,22 @@ def _repeated(result: Survey, places: list[tuple[int, int]]) -> None:
 
 def _same_ids(result: Survey) -> None:
     """Find events with the same id and content in a stream, at any versions; marked at the second of them."""
-    if not _ids_repeat(result.taken):
+    keys = repeating(result.taken, sum(result.events))
+    if not keys:
         return
     rows = result.taken.rows(
-        f"""
+        """
         select stream_key, list(version order by version, position)[2] as second
-        from events
-        where event_id is not null and hash(stream_key, event_id) in (
-            select hash(stream_key, event_id) from ({result.taken.query})
-            where event_id is not null group by 1 having count(*) > 1
-        )
+        from events semi join (select unnest($keys) as stream_key) using (stream_key)
+        where event_id is not null
         group by stream_key, event_id, event_type, schema_version, data, metadata
         having count(*) > 1
         order by stream_key, second
-        """
+        """,
+        keys=keys,
     )
     for key, version in rows:
         result.mark(key, "duplicate-event", version)
-
-
-def _ids_repeat(taken: Events) -> bool:
-    """Whether a stream may have an id twice; False is proven.
-
-    Streams come one after another, so hashes of stream and id are compared in parts that end where a stream ends;
-    sorting them takes a third of the time of a hash table. Without order, or where a stream is longer than a part,
-    nothing is proven.
-    """
-    if not taken.ordered:
-        return True
-    part: list[Any] = []
-    size = 0
-    for batch in taken.batches(["stream_key", "hash(stream_key, event_id) as hashed"], where="event_id is not null"):
-        keys, hashes = batch.column(0).to_numpy(), batch.column(1).to_numpy()
-        part.append(hashes)
-        size += len(hashes)
-        if size > _PART:
-            end = int(np.searchsorted(keys, keys[-1]))
-            part[-1] = hashes[:end]
-            if end == 0 or _repeats(part):
-                return True
-            part = [hashes[end:]]
-            size = len(hashes) - end
-    return _repeats(part)
-
-
-def _repeats(part: list[Any]) -> bool:
-    if not part:
-        return False
-    hashes = np.sort(np.concatenate(part))
-    return bool((hashes[1:] == hashes[:-1]).any())
 
 
 def _unknown(result: Survey, aggregate: Aggregate, forks: str) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
+import math
+from dataclasses import astuple, dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -12,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esbench.fold.changes import ABSENT, Change, brief, changes, fields_of, isolated, leaves, same
+from esbench.fold.changes import ABSENT, Change, brief, changes, fields_of, leaves, same
+from esbench.fold.copies import Flat, isolated
 
 VALUES = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3), st.decimals(allow_nan=False)),
@@ -155,3 +157,100 @@ def test_only_named_fields_are_fields():
     assert fields_of({1: 2}) is None
     assert fields_of(Item) is None
     assert fields_of(Price(Decimal(1))) == {"amount": Decimal(1)}
+
+
+ATOMS = st.one_of(st.integers(0, 2), st.booleans(), st.sampled_from((0.0, 1.0, math.nan, "a", "b/c", None)))
+FLAT = st.one_of(st.dictionaries(st.sampled_from("abc"), ATOMS, max_size=2), st.lists(ATOMS, max_size=2))
+MEMBERS = st.one_of(ATOMS, FLAT, st.lists(FLAT, max_size=2))
+
+
+def plain_changes(before: Any, after: Any, path: str = "") -> list[Change]:
+    """What differs, member by member."""
+    if type(before) is type(after) and isinstance(before, (dict, list)):
+        old, new = (one if isinstance(one, dict) else dict(enumerate(one)) for one in (before, after))
+        pairs = [
+            (name, old.get(name, ABSENT), new.get(name, ABSENT)) for name in [*old, *(n for n in new if n not in old)]
+        ]
+        tokens = [str(name).replace("~", "~0").replace("/", "~1") for name, _, _ in pairs]
+        return [
+            change
+            for token, (_, one, other) in zip(tokens, pairs, strict=True)
+            for change in plain_changes(one, other, f"{path}/{token}")
+        ]
+    equal = type(before) is type(after) and (before == after or (before != before and after != after))
+    return [] if equal else [Change(path, before, after)]
+
+
+@st.composite
+def long_containers(draw: st.DrawFn) -> Any:
+    """Lists and dicts of many members, mostly of one kind."""
+    kind = draw(st.sampled_from((ATOMS, FLAT.filter(lambda one: isinstance(one, dict)), FLAT, MEMBERS)))
+    some = draw(st.lists(kind, min_size=1, max_size=5))
+    members = [copy.deepcopy(some[place % len(some)]) for place in range(draw(st.integers(14, 40)))]
+    if draw(st.booleans()):
+        members[-1] = members[0]  # one object in two places
+    return members if draw(st.booleans()) else {f"k{place}": one for place, one in enumerate(members)}
+
+
+def touch(draw: Any, value: Any) -> Any:
+    """What a handler may do to a long list or dict, in place or anew."""
+    value = (dict(value) if isinstance(value, dict) else list(value)) if draw(st.booleans()) else value
+    for _ in range(draw(st.integers(0, 3))):
+        names = list(value) if isinstance(value, dict) else list(range(len(value)))
+        name = draw(st.sampled_from(names))
+        match draw(st.sampled_from(("set", "add", "remove", "inside", "again"))):
+            case "set":
+                value[name] = draw(MEMBERS)
+            case "add" if isinstance(value, dict):
+                value[draw(st.sampled_from(("new", "k0", "~/")))] = draw(MEMBERS)
+            case "add":
+                value.append(draw(MEMBERS))
+            case "remove":
+                del value[name]
+            case "inside" if isinstance(value[name], dict):
+                value[name]["a"] = draw(ATOMS)
+            case "inside" if isinstance(value[name], list):
+                value[name].append(draw(ATOMS))
+            case "again" if isinstance(value, dict):
+                value[name] = value.pop(name)
+    return value
+
+
+@given(long_containers(), st.data())
+def test_long_containers_differ_where_they_were_touched(first, data):
+    # As a fold does it: what is known to be flat goes from state to state.
+    state = {"in": first, "n": 0}
+    flat: Flat = {}
+    for number in range(3):
+        copied = isolated(state, flat)
+        assert same(copied, state)
+        untouched = copy.deepcopy(state)
+        after = {**copied, "in": touch(data.draw, copied["in"]), "n": number}
+        assert same(state, untouched)
+        known: tuple[Flat, Flat] = (flat, {})
+        expected = plain_changes(state, after)
+        assert same([astuple(each) for each in changes(state, after, known)], [astuple(each) for each in expected])
+        assert same([astuple(each) for each in changes(state, after)], [astuple(each) for each in expected])
+        assert same(state, after) == (not expected)
+        state, flat = after, known[1]
+        for one in flat.values():
+            insides = one.values() if isinstance(one, dict) else one
+            assert not any(isinstance(each, (dict, list)) for each in insides)
+
+
+def test_copy_of_many_keeps_one_object_in_two_places():
+    line = {"n": 1}
+    twin = isolated({"lines": [*({"n": 2} for _ in range(20)), line], "last": line, "by": {"k": line}})
+    assert twin["lines"][-1] is twin["last"] is twin["by"]["k"]
+    assert twin["last"] is not line
+    twin = isolated([line] * 20)
+    assert all(each is twin[0] for each in twin)
+
+
+def test_copy_of_many_shares_no_key_that_can_change():
+    key = Box(1)
+    values: list[Any] = [dict.fromkeys([key, *range(20)], 1), [{key: 1} for _ in range(20)]]
+    for value in values:
+        twin = isolated({"in": value})["in"]
+        inside = twin if isinstance(twin, dict) else twin[0]
+        assert next(iter(inside)) is not key

@@ -85,7 +85,8 @@ DEFAULTS: dict[str, list[Any]] = {
 def operands(draw: st.DrawFn, kind: str) -> Any:
     paths = st.sampled_from(("/n", "/n", "/m", "/text", "/on", "/a~1b~0c", "/n/m", "/n/0", ""))
     usual = {"text": "/text", "boolean": "/on"}.get(kind, "/n")
-    one: Any = field(draw(st.one_of(st.just(usual), paths)), default=draw(st.sampled_from([None, *DEFAULTS[kind]])))
+    default = draw(st.sampled_from([{}, *({} if one is None else {"default": one} for one in DEFAULTS[kind])]))
+    one: Any = field(draw(st.one_of(st.just(usual), paths)), **default)
     if kind in ("integer", "decimal(2)"):
         form = draw(st.integers(0, 8))
         other = field(draw(paths))

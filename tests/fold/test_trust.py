@@ -10,7 +10,7 @@ import pytest
 from esbench import travel
 from esbench.aggregate import Aggregate
 from esbench.event import at
-from esbench.fold import trust
+from esbench.fold import repeats
 from esbench.fold.state import Mark
 from tests.checks.compare import connect, events_of
 from tests.oracle import Facts, Row
@@ -69,7 +69,7 @@ def test_duplicate_at_another_version_counts_from_the_second(con):
 
 @pytest.mark.parametrize("twice", ["a", "b", "c"])
 def test_duplicates_are_found_part_by_part(con, monkeypatch, twice):
-    monkeypatch.setattr(trust, "_PART", 2)
+    monkeypatch.setattr(repeats, "_PART", 2)
     log = [Row(10 * key + n, name, n, event_id=f"{name}{n}") for key, name in enumerate("abc") for n in (1, 2, 3)]
     again = Row(99, twice, 4, event_id=f"{twice}1")
     frame = travel.states(events_of([*log, again], BASE_1, con=con), Aggregate("X", streams="*"))

@@ -1,45 +1,18 @@
-"""Aggregates: how the events of a stream become state, and what must hold of it.
-
-An aggregate is defined once and then only used: it freezes at its first fold, so that all results of one
-aggregate come from the same handlers. What it does to events stands in :mod:`esbench.fold`.
-"""
+"""Aggregates as they are declared, until their first fold."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
-from esbench.errors import AggregateError, nearest
-from esbench.event import Event
-from esbench.events import Events
+from esbench.aggregate.rules import Handler, Lifecycle, Predicate, called, unfit
+from esbench.errors import AggregateError
 from esbench.parts import Inside, Made, Together, titles
-from esbench.patterns import pattern
 
-__all__ = ["Aggregate", "Handler", "Lifecycle", "Predicate", "covered", "refuse_other", "refuse_read_model", "unfit"]
+__all__ = ["Aggregate"]
 
-Handler = Callable[[Any, Event], Any]
-Predicate = Callable[[Any], Any]
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True, slots=True)
-class Lifecycle:
-    """Which events may come first, which may follow which, and which end a stream.
-
-    ``first`` is None where any may come first; a type that is no key of ``transitions`` may be followed by any.
-    """
-
-    first: tuple[str, ...] | None = None
-    transitions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    final: tuple[str, ...] = ()
-
-    @property
-    def named(self) -> frozenset[str]:
-        """Every event type that the lifecycle names."""
-        return frozenset({*(self.first or ()), *self.transitions, *self.final}.union(*self.transitions.values()))
 
 
 class Aggregate:
@@ -144,7 +117,7 @@ class Aggregate:
             for name in event_types:
                 if name in self._own_handlers:
                     raise self._error(
-                        f'"{name}" has a handler, {_called(self._own_handlers[name])}; to define it anew, make the '
+                        f'"{name}" has a handler, {called(self._own_handlers[name])}; to define it anew, make the '
                         "Aggregate anew (in a notebook: run its cell again first)"
                     )
             self._own_handlers.update(dict.fromkeys(event_types, handler))
@@ -292,103 +265,8 @@ class Aggregate:
         return AggregateError(f'aggregate "{self.name}": {message}')
 
 
-def unfit(function: Any, what: str, shape: str, count: int) -> str:
-    """Why something cannot be called with so many arguments, or does not give its result at once; '' if it can.
-
-    >>> unfit(lambda: True, "predicate", "(state)", 1)
-    'the predicate <lambda> takes (), it must take (state)'
-    """
-    if not callable(function):
-        return f"a {what} is a function {shape}, not {function!r}"
-    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
-        return f"the {what} {_called(function)} is a coroutine or generator; it must return its result"
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):  # some builtins have none
-        return ""
-    try:
-        signature.bind(*range(count))
-    except TypeError:
-        return f"the {what} {_called(function)} takes {signature}, it must take {shape}"
-    return ""
-
-
-def covered(events: Events, aggregate: Aggregate) -> Events:
-    """The events of the streams that an aggregate covers.
-
-    A stream counts as of a type when any of its events carries it, and then all its events are folded. Raises
-    AggregateError where the log has no stream types, or none of the aggregate's name, and the aggregate does not say
-    by other means what it covers.
-    """
-    refuse_read_model(aggregate)
-    name = f"_covered{len(events.parameters)}"
-    if aggregate.streams is not None:
-        matches = f"regexp_full_match(stream_id, ${name}, 's')"
-        value = pattern(aggregate.streams)
-        if events.streams is None:
-            return events.where(matches, **{name: value})
-        known = f"select stream_key from ({events.streams})"
-        if not events.rows(f"{known} where not {matches} limit 1", **{name: value}):
-            return events
-        return events.where(f"stream_key in ({known} where {matches})", **{name: value})
-    wanted = aggregate.stream_type or aggregate.name
-    if not events.rows("select 1 from events where stream_type is distinct from $wanted limit 1", wanted=wanted):
-        return events
-    if aggregate.stream_type is None:
-        _named(events, aggregate)
-    return events.where(
-        f"stream_key in (select stream_key from ({events.query}) where stream_type = ${name})", **{name: wanted}
-    )
-
-
-def refuse_other(aggregate: object) -> None:
-    """Refuse what is no aggregate, such as the name of one."""
-    if not isinstance(aggregate, Aggregate):
-        raise AggregateError(f"an es.Aggregate or an es.Projection is asked for, not {aggregate!r}")
-
-
-def refuse_read_model(aggregate: Aggregate) -> None:
-    """Refuse a read model, where only what is folded by stream makes sense."""
-    refuse_other(aggregate)
-    if aggregate.keyed:
-        raise AggregateError(
-            f'"{aggregate.name}" is a read model, which is not folded by stream: states(), state(), history(), '
-            "timeline(), diff(), blame(), first_bad() and reconcile() take it"
-        )
-
-
-def _named(events: Events, aggregate: Aggregate) -> None:
-    """Refuse an aggregate whose name, by which it covers streams, no stream has as its type."""
-    if events.rows("select 1 from events where stream_type = $name limit 1", name=aggregate.name):
-        return
-    types = [
-        row[0]
-        for row in events.rows(
-            """
-            select distinct stream_type from events where stream_type is not null
-            order by levenshtein(left(stream_type, 200), left($name, 200)), stream_type limit 5
-            """,
-            name=aggregate.name,
-        )
-    ]
-    if not types:
-        raise AggregateError(
-            f'aggregate "{aggregate.name}": the log has no stream types, so it must say which streams it covers, by a '
-            'pattern on their ids: Aggregate(…, streams="item-*"), or streams="*" for all'
-        )
-    some = ", ".join(f'"{name}"' for name in types)
-    raise AggregateError(
-        f'aggregate "{aggregate.name}": no stream has that type.{nearest(aggregate.name, types)} The log has {some}: '
-        "say which it covers by stream_type= or streams="
-    )
-
-
 def _names(value: Iterable[str] | str) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
-
-
-def _called(function: Any) -> str:
-    return str(getattr(function, "__qualname__", None) or repr(function))
 
 
 def _counted(number: int, noun: str) -> str:
