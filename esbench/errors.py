@@ -14,6 +14,7 @@ __all__ = [
     "BadCoordinate",
     "BenchError",
     "EsbenchError",
+    "ExportError",
     "MissingExtra",
     "NameTaken",
     "QueryError",
@@ -39,6 +40,10 @@ class SourceError(EsbenchError, ValueError):
 
 class BenchError(EsbenchError, OSError):
     """A bench file that cannot be opened or written."""
+
+
+class ExportError(EsbenchError, OSError):
+    """What cannot be written to a file, or where it cannot be written."""
 
 
 class QueryError(EsbenchError, ValueError):
