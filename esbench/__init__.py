@@ -11,12 +11,16 @@ from importlib.metadata import version as _version
 from esbench.aggregate import Aggregate
 from esbench.bench import Bench
 from esbench.bench import open_bench as open
-from esbench.checks import Report
+from esbench.change_set import Table
+from esbench.checks import Report, SnapshotTable
 from esbench.errors import EsbenchError
 from esbench.event import At, Event, at
 from esbench.events import frame
 from esbench.fold.state import State
 from esbench.log import Branch, Log
+from esbench.migrate import *  # noqa: F403 (the steps of a migration, which are many; migrate lists them)
+from esbench.migrate import __all__ as _steps
+from esbench.opening import from_state
 from esbench.projection import (
     Projection,
     count,
@@ -42,7 +46,9 @@ __all__ = [
     "Log",
     "Projection",
     "Report",
+    "SnapshotTable",
     "State",
+    "Table",
     "at",
     "count",
     "distinct",
@@ -51,12 +57,14 @@ __all__ = [
     "first",
     "flag",
     "frame",
+    "from_state",
     "highest",
     "latest",
     "lowest",
     "meta",
     "open",
     "total",
+    *_steps,
 ]
 
 __version__ = _version("esbench")

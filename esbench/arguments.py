@@ -16,6 +16,7 @@ LOG        a file (JSON lines, a JSON array, CSV, Parquet; plain, .gz or .zst), 
            history of a repository: it is read for this one call. Or the name of a log in the file that --bench or
            ESBENCH_BENCH names, put there by `esbench load`. Where both exist, the file is meant.
 AGGREGATE  how the events of a stream become state: path/to/file.py:object, or module:object.
+MIGRATION  steps that turn a log into another, and the gates they must pass, named in the same way.
 STREAM     the id of a stream.
 """
 
@@ -27,10 +28,11 @@ examples:
   esbench state data/aggregates.py:inventory item-123 data/inventory.jsonl --version 2
   esbench find item-123 data/inventory.jsonl
   esbench sql git:. "select stream_id, count(*) as n from events group by all order by n desc limit 10"
+  esbench migrate migrations.py:orders_v2 orders --bench shop.duckdb --dry-run
   esbench load 'exports/2026-*.jsonl.gz' --bench shop.duckdb --name orders
   esbench streams orders --bench shop.duckdb --format json | jq '.[].stream_id'
 
-exit status: 0 done, 1 the check found errors, 2 a wrong call, or input that cannot be read
+exit status: 0 done, 1 the check found errors or a gate failed, 2 a wrong call, or input that cannot be read
 `esbench COMMAND --help` tells the rest.
 """
 
@@ -120,6 +122,30 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--only", metavar="CHECK", action="append", help="run only this check (may be repeated)")
     made.add_argument("--skip", metavar="CHECK", action="append", help="do not run this check (may be repeated)")
     with_format(made, "junit")
+    _reading_options(made)
+
+    made = command(
+        "migrate",
+        "Dry-run a migration over a log, and apply it; exit status 1 when a gate fails.",
+        "A dry run writes nothing. --apply makes a new log beside the old one, which stays.",
+    )
+    made.add_argument("migration", metavar="MIGRATION", help="path/to/file.py:object, or module:object")
+    with_log(made)
+    what = made.add_mutually_exclusive_group()
+    what.add_argument("--dry-run", action="store_true", help="only tell what it would do (the default)")
+    what.add_argument("--apply", metavar="AS", help="make the new log, of that name, in the bench")
+    made.add_argument("--sample", type=_number, metavar="N", help="dry-run over only N streams, always the same ones")
+    made.add_argument(
+        "--accept",
+        metavar="GATE",
+        action="append",
+        default=[],
+        help="go on though this gate fails; its name in quotes (may be repeated)",
+    )
+    made.add_argument("--skip-checks", action="store_true", help="do not look for findings before and after")
+    made.add_argument("--workers", type=_number, metavar="N", help="run the functions in it in N processes")
+    text = "table (default): for reading; markdown: for a comment on a pull request; json: all of it"
+    made.add_argument("--format", choices=("table", "json", "markdown"), default="table", help=text)
     _reading_options(made)
 
     made = command("sql", "Run SQL over the events of a log.", "The table is called events; the SQL is DuckDB's.")

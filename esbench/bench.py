@@ -22,6 +22,8 @@ from esbench.facts import MEANINGS
 from esbench.fold.progress import watched
 from esbench.fold.snapshots import Snapshots
 from esbench.log import Log
+from esbench.migrate.apply import apply
+from esbench.migrate.dry import DryRun
 from esbench.sources import files, frames, git
 from esbench.sources.columns import Clock, Columns
 from esbench.sources.staged import Staged
@@ -163,6 +165,27 @@ class Bench:
             raise SourceError(
                 f"columns: {str(error).splitlines()[0]} (try_cast gives NULL where cast stops)"
             ) from error
+        except duckdb.Error as error:
+            raise BenchError(_why(self.path or "memory", str(error))) from error
+        finally:
+            cursor.close()
+        return self[name]
+
+    def apply(self, run: DryRun, name: str, *, accept: Iterable[str] = ()) -> Log:
+        """Make the log that a dry run computed, all or nothing, with the lineage of every event.
+
+        ``accept`` names gates that may fail. Raises MigrationError where another gate fails, where the log has changed
+        since the dry run, or where the result is not the same; NameTaken; and BenchError where the bench cannot be
+        written.
+        """
+        cursor = self.con.cursor()
+        try:
+            _show_progress(cursor)
+            apply(cursor, run, name=name, accept=accept)
+        except (duckdb.InterruptException, RuntimeError) as error:
+            if "interrupted" in str(error).lower():
+                raise KeyboardInterrupt from None
+            raise
         except duckdb.Error as error:
             raise BenchError(_why(self.path or "memory", str(error))) from error
         finally:

@@ -5,20 +5,32 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import duckdb
 
 from esbench.errors import BenchError, UnknownLog, nearest
 from esbench.event import quote
-from esbench.events import Events
+from esbench.events import Events, Stored
 from esbench.facts import Facts
 
-__all__ = ["REJECTS", "Entry", "drop", "entries", "entry", "events_of", "prepare", "transaction"]
+__all__ = [
+    "LINEAGE",
+    "REJECTS",
+    "Entry",
+    "drop",
+    "entries",
+    "entry",
+    "events_of",
+    "lineage_of",
+    "prepare",
+    "record",
+    "transaction",
+]
 
-#: Of the layout of a bench file; a file of a later one is refused.
-FORMAT = 1
+#: Of the layout of a bench file; a file of a later one is refused. 2 has logs that migrations made.
+FORMAT = 2
 
 _CATALOG = """
 create schema esbench;
@@ -37,7 +49,17 @@ create table esbench.rejects (
     stream_id varchar, version bigint  -- where they could be read
 );
 """
+#: What a bench has since format 2: which logs migrations made, of what, and which events are not in them.
+_DERIVED = """
+create table if not exists esbench.derived (
+    log varchar, sources json, migration varchar, text varchar, steps json, applied_at timestamptz default now()
+);
+create table if not exists esbench.dropped (log varchar, source utinyint, origin bigint, step smallint);
+"""
 
+#: Columns that a log has besides when a migration made it: where each event comes from. ``origin`` is NULL where the
+#: event has its source's position.
+LINEAGE = ("origin", "others", "nth", "steps", "source")
 
 #: Rejects of every log.
 REJECTS = "select log, source, line, record, reason, raw, stream_id, version from esbench.rejects"
@@ -54,6 +76,11 @@ class Entry:
     events: int
     streams: int
     rejects: int
+
+    @property
+    def derived(self) -> bool:
+        """Whether a migration made it."""
+        return bool(self.declared.get("derived"))
 
 
 @contextmanager
@@ -83,6 +110,10 @@ def prepare(con: duckdb.DuckDBPyConnection, *, read_only: bool = False) -> None:
         found = con.execute("select max(number) from esbench.format").fetchall()[0][0]
         if found > FORMAT:
             raise BenchError(f"a bench of format {found}, this esbench knows {FORMAT}: pip install -U esbench")
+        if found < FORMAT and not read_only:
+            with transaction(con):
+                con.execute(_DERIVED)
+                con.execute("update esbench.format set number = $format", {"format": FORMAT})
     elif tables or read_only:
         raise BenchError(
             "no bench, but a DuckDB database of something else: load its events with "
@@ -91,6 +122,7 @@ def prepare(con: duckdb.DuckDBPyConnection, *, read_only: bool = False) -> None:
     else:
         with transaction(con):
             con.execute(_CATALOG)
+            con.execute(_DERIVED)
             con.execute("insert into esbench.format values ($format)", {"format": FORMAT})
 
 
@@ -116,13 +148,43 @@ def entry(con: duckdb.DuckDBPyConnection, name: str) -> Entry:
 
 def events_of(con: duckdb.DuckDBPyConnection, found: Entry) -> Events:
     """The events of a stored log."""
+    without = f" exclude ({', '.join(LINEAGE)})" if found.derived else ""
+    query = f"select *{without} from log.{quote(found.name)}"
     return Events(
         con=con,
-        query=f"select * from log.{quote(found.name)}",
+        query=query,
         facts=found.facts,
         streams=f"select * from stream.{quote(found.name)}",
         ordered=found.ordered,
+        stored=Stored(found.name, query),
     )
+
+
+def lineage_of(con: duckdb.DuckDBPyConnection, found: Entry) -> Events:
+    """The events of a log that a migration made, with where each comes from."""
+    query = f"""
+        select * replace (case when source is not null then coalesce(origin, position) end as origin)
+        from log.{quote(found.name)}
+    """
+    return replace(events_of(con, found), query=query, stored=None)
+
+
+def record(
+    con: duckdb.DuckDBPyConnection, name: str, facts: Facts, declared: dict[str, Any], *, ordered: bool
+) -> Entry:
+    """Put a log whose tables are written into the catalog, or bring it up to date there."""
+    con.execute("delete from esbench.logs where name = ?", [name])
+    con.execute(
+        f"""
+        insert into esbench.logs (name, facts, declared, ordered, events, streams, rejects)
+        select ?, ?, ?, ?,
+            (select count(*) from log.{quote(name)}),
+            (select count(*) from stream.{quote(name)}),
+            (select count(*) from esbench.rejects where log = ?)
+        """,
+        [name, json.dumps(facts.to_dict()), json.dumps(declared), ordered, name],
+    )
+    return entry(con, name)
 
 
 def drop(con: duckdb.DuckDBPyConnection, name: str) -> None:
@@ -131,5 +193,8 @@ def drop(con: duckdb.DuckDBPyConnection, name: str) -> None:
     with transaction(con):
         con.execute(f"drop table log.{quote(found.name)}")
         con.execute(f"drop table stream.{quote(found.name)}")
-        for table, column in (("logs", "name"), ("inputs", "log"), ("rejects", "log")):
+        listed = [("logs", "name"), ("inputs", "log"), ("rejects", "log")]
+        if found.derived:
+            listed += [("derived", "log"), ("dropped", "log")]
+        for table, column in listed:
             con.execute(f"delete from esbench.{table} where {column} = $name", {"name": found.name})

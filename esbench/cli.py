@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import multiprocessing
 import os
 import shutil
 import sys
 from argparse import Namespace
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,8 @@ from esbench.arguments import parser
 from esbench.bench import Bench, open_bench
 from esbench.errors import EsbenchError, NameTaken
 from esbench.log import Log
-from esbench.named import named
+from esbench.migrate.apply import accepted
+from esbench.named import migration, named
 
 __all__ = ["main"]
 
@@ -151,6 +155,39 @@ def _check(given: Namespace) -> int:
     return 0 if report.ok else 1
 
 
+def _migrate(given: Namespace) -> int:
+    plan = migration(given.migration)
+    if given.apply is not None and given.bench is None:
+        raise EsbenchError("--apply makes a log in a bench file: say which with --bench FILE")
+    opened = _opened(given) if given.apply is None else open_bench(given.bench)
+    with opened as bench, _workers(given.workers) as executor:
+        run = _log(bench, given).dry_run(
+            plan, sample=given.sample, checks=not given.skip_checks, executor=executor
+        )
+        if given.format == "table":
+            print(run)
+        else:
+            print((run.to_json() if given.format == "json" else run.to_markdown()).removesuffix("\n"))
+        accepted(run, given.accept)
+        if set(run.failed) - set(given.accept):
+            if given.apply is not None:
+                _say("nothing was made: a gate failed. Mend the migration, or accept the gate by name with --accept")
+            return 1
+        if given.apply is not None:
+            print(bench.apply(run, given.apply, accept=given.accept), file=sys.stderr)
+    return 0
+
+
+@contextmanager
+def _workers(number: int | None) -> Iterator[Executor | None]:
+    """So many processes, which import nothing of this one."""
+    if not number:
+        yield None
+        return
+    with ProcessPoolExecutor(number, mp_context=multiprocessing.get_context("spawn")) as executor:
+        yield executor
+
+
 def _sql(given: Namespace) -> int:
     with _opened(given) as bench:
         log = _log(bench, given)
@@ -257,6 +294,7 @@ _COMMANDS = {
     "state": _state,
     "history": _history,
     "check": _check,
+    "migrate": _migrate,
     "sql": _sql,
     "demo": _demo,
 }

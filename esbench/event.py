@@ -13,6 +13,7 @@ import pandas as pd
 
 from esbench import payload
 from esbench.errors import BadCoordinate
+from esbench.payload.kept import kept
 
 __all__ = ["CANONICAL", "At", "Event", "at", "literal", "quote"]
 
@@ -33,6 +34,10 @@ CANONICAL: Mapping[str, str] = MappingProxyType(
         "metadata": "JSON",
     }
 )
+
+
+#: Says that an argument was not given, where None says something.
+_SAME: Any = object()
 
 
 def quote(identifier: str) -> str:
@@ -85,6 +90,26 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     def metadata(self) -> Any:
         """The metadata, decoded; an empty dict where the source had none."""
         return {} if self.metadata_text is None else payload.decode(self.metadata_text)
+
+    def changed(self, *, data: Any = _SAME, metadata: Any = _SAME, **fields: Any) -> Event:
+        """The event with other values in some fields; what is not touched keeps its text.
+
+        ``data`` and ``metadata`` are given decoded, None for none. Raises PayloadError for what JSON cannot carry, and
+        TypeError for a name that an event does not have.
+
+        >>> event = Event(1, "order-1", 1, "OrderPlaced", data_text='{"price":1.10}')
+        >>> event.changed(event_type="OrderOpened", data={**event.data, "currency": "EUR"}).data_text
+        '{"price":1.10,"currency":"EUR"}'
+        """
+        if data is not _SAME:
+            fields["data_text"] = None if data is None else kept(self.data_text, data)
+        if metadata is not _SAME:
+            fields["metadata_text"] = None if metadata is None else kept(self.metadata_text, metadata)
+        kind = type(self)
+        # An event of a kind that reads some fields only when they are asked for cannot hold others in their place.
+        lazy = kind is not Event and not kind.__dict__.keys().isdisjoint(fields)
+        base = Event(*(getattr(self, name) for name in Event.__struct_fields__)) if lazy else self
+        return msgspec.structs.replace(base, **fields)
 
     def __deepcopy__(self, memo: object) -> Event:
         # Nothing in an event can change.

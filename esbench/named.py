@@ -1,4 +1,4 @@
-"""Aggregates by name: ``module:object`` or ``path/to/file.py:object``."""
+"""Aggregates and migrations by name: ``module:object`` or ``path/to/file.py:object``."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import sys
 import traceback
 from pathlib import Path
 from types import ModuleType
+from typing import TypeVar
 
 from esbench.aggregate import Aggregate
 from esbench.errors import AggregateError, nearest
+from esbench.migrate import Migration
 
-__all__ = ["named"]
+__all__ = ["migration", "named"]
+
+_Named = TypeVar("_Named", Aggregate, Migration)
 
 
 def named(name: str) -> Aggregate:
@@ -26,18 +30,30 @@ def named(name: str) -> Aggregate:
     ...
     esbench.errors.AggregateError: no aggregate "nothing" in esbench: it has none
     """
+    return _named(name, Aggregate, "aggregate")
+
+
+def migration(name: str) -> Migration:
+    """The migration that ``module:object`` or ``path/to/file.py:object`` names; as of :func:`named`."""
+    return _named(name, Migration, "migration")
+
+
+def _named(name: str, kind: type[_Named], what: str) -> _Named:
     place, colon, attribute = name.rpartition(":")
+    article = "an" if what == "aggregate" else "a"
     if not colon or not place or not attribute:
-        raise AggregateError(f'an aggregate is named path/to/file.py:object or module:object, not "{name}"')
+        raise AggregateError(f'{article} {what} is named path/to/file.py:object or module:object, not "{name}"')
     module = _from_file(Path(place)) if place.endswith(".py") else _from_module(place)
     found = getattr(module, attribute, None)
-    if isinstance(found, Aggregate):
+    if isinstance(found, kind):
         return found
     if found is not None:
-        raise AggregateError(f'"{attribute}" in {place} is no esbench.Aggregate, but of type {type(found).__name__}')
-    known = [key for key, value in vars(module).items() if isinstance(value, Aggregate)]
+        raise AggregateError(
+            f'"{attribute}" in {place} is no esbench.{kind.__name__}, but of type {type(found).__name__}'
+        )
+    known = [key for key, value in vars(module).items() if isinstance(value, kind)]
     has = nearest(attribute, known) or f" It has {', '.join(known)}."
-    raise AggregateError(f'no aggregate "{attribute}" in {place}{f".{has}" if known else ": it has none"}')
+    raise AggregateError(f'no {what} "{attribute}" in {place}{f".{has}" if known else ": it has none"}')
 
 
 def _from_file(path: Path) -> ModuleType:

@@ -7,7 +7,6 @@ Everything is computed on one cursor, into TEMP tables and then in one transacti
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -18,7 +17,7 @@ import duckdb
 import pyarrow as pa
 
 from esbench.batch import Batch, judged
-from esbench.catalog import Entry, entries, entry, transaction
+from esbench.catalog import Entry, entries, entry, record, transaction
 from esbench.errors import NameTaken, SourceError
 from esbench.event import CANONICAL, quote
 from esbench.events import ORDER
@@ -167,18 +166,7 @@ def _record(
             "insert into esbench.inputs (log, name, size, digest) values (?, ?, ?, ?)",
             [name, read.name, read.size, read.digest],
         )
-    con.execute("delete from esbench.logs where name = ?", [name])
-    con.execute(
-        f"""
-        insert into esbench.logs (name, facts, declared, ordered, events, streams, rejects)
-        select ?, ?, ?, ?,
-            (select count(*) from log.{quote(name)}),
-            (select count(*) from stream.{quote(name)}),
-            (select count(*) from esbench.rejects where log = ?)
-        """,
-        [name, json.dumps(facts.to_dict()), json.dumps(declared), ordered, name],
-    )
-    return entry(con, name)
+    return record(con, name, facts, declared, ordered=ordered)
 
 
 def _base(con: duckdb.DuckDBPyConnection, name: str) -> int | None:

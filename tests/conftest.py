@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.postgres import Postgres, running
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
@@ -78,3 +80,13 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=path, args=options)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server of its own; for tests marked `real`, which fail where it is not installed."""
+    try:
+        with running() as server:
+            yield server
+    except FileNotFoundError as error:
+        pytest.fail(f"needs PostgreSQL: apt-get install postgresql ({error})", pytrace=False)

@@ -205,7 +205,7 @@ def test_a_bench_of_a_newer_format_is_refused_and_not_touched(path):
         con.execute("update esbench.format set number = 99")
     before = path.read_bytes()
     for read_only in (False, True):
-        with pytest.raises(BenchError, match=r"b.duckdb: a bench of format 99, this esbench knows 1: pip install"):
+        with pytest.raises(BenchError, match=r"b.duckdb: a bench of format 99, this esbench knows 2: pip install"):
             es.open(path, read_only=read_only)
     assert path.read_bytes() == before
 

@@ -1,0 +1,233 @@
+"""Steps that edit the attributes of a payload: what they do not touch keeps its text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from esbench import payload
+from esbench.migrate.step import EditStep, MigrationError, name_of, which
+from esbench.payload import edits, numbers
+from esbench.show import cell
+
+__all__ = [
+    "add_field",
+    "convert_field",
+    "drop_field",
+    "merge_fields",
+    "move_field",
+    "rename_field",
+    "retype_field",
+    "split_field",
+]
+
+
+@dataclass(frozen=True, repr=False)
+class FunctionStep(EditStep):
+    """An edit in which a function of the user decides."""
+
+    function: Callable[..., Any] = field(kw_only=True)
+    form = "Python"
+
+    @property
+    def functions(self) -> Mapping[str, Callable[..., Any]]:
+        return {name_of(self.function): self.function}
+
+
+def add_field(
+    path: str,
+    value: Any,
+    *,
+    type: str | Iterable[str] | None = None,
+    streams: str | None = None,
+    where: str | None = None,
+    replace: bool = False,
+    metadata: bool = False,
+) -> EditStep:
+    """Add a member with a constant; one that exists keeps its value unless ``replace``. Missing parents are made.
+
+    >>> add_field("/currency", "EUR", type="OrderPlaced")
+    add /currency "EUR" (OrderPlaced)
+    """
+    raw = payload.encode(value)
+    said = f"{'set' if replace else 'add'} {_path(path)} {cell(raw, width=60)}"
+    return _edit(edits.Add(path, raw, replace=replace), said, type, streams, where, metadata)
+
+
+def drop_field(
+    path: str,
+    *,
+    type: str | Iterable[str] | None = None,
+    streams: str | None = None,
+    where: str | None = None,
+    metadata: bool = False,
+) -> EditStep:
+    """Remove a member.
+
+    >>> drop_field("/customer/fax")
+    drop /customer/fax (every event)
+    """
+    return _edit(edits.Remove(path), f"drop {_path(path)}", type, streams, where, metadata)
+
+
+def rename_field(
+    path: str,
+    to: str,
+    *,
+    type: str | Iterable[str] | None = None,
+    streams: str | None = None,
+    where: str | None = None,
+    metadata: bool = False,
+) -> EditStep:
+    """Give a member another name, at the same place among its siblings.
+
+    >>> rename_field("/qty", "quantity")
+    rename /qty to quantity (every event)
+    """
+    return _edit(edits.Rename(path, to), f"rename {_path(path)} to {cell(to)}", type, streams, where, metadata)
+
+
+def move_field(
+    path: str,
+    to: str,
+    *,
+    type: str | Iterable[str] | None = None,
+    streams: str | None = None,
+    where: str | None = None,
+    metadata: bool = False,
+) -> EditStep:
+    """Move a member to another place: nest it into an object, or flatten it out of one. Its text moves as it is.
+
+    >>> move_field("/customer_name", "/customer/name")
+    move /customer_name to /customer/name (every event)
+    """
+    return _edit(edits.Move(path, to), f"move {_path(path)} to {_path(to)}", type, streams, where, metadata)
+
+
+def retype_field(
+    path: str,
+    to: numbers.Kind,
+    *,
+    type: str | Iterable[str] | None = None,
+    streams: str | None = None,
+    where: str | None = None,
+    metadata: bool = False,
+) -> EditStep:
+    """Write a value as another type: ``integer``, ``decimal``, ``text`` or ``boolean``.
+
+    A value that would lose something, such as "7.6" as an integer, makes its event fail.
+
+    >>> retype_field("/quantity", "integer")
+    write /quantity as integer (every event)
+    """
+    try:
+        function = numbers.retype(to)
+    except payload.PayloadError as error:
+        raise MigrationError(str(error)) from None
+    return _edit(edits.Convert(path, function), f"write {_path(path)} as {to}", type, streams, where, metadata)
+
+
+def convert_field(
+    path: str,
+    *,
+    factor: int | str | Decimal | None = None,
+    using: Callable[[Any], Any] | None = None,
+    type: str | Iterable[str] | None = None,
+    streams: str | None = None,
+    where: str | None = None,
+    metadata: bool = False,
+) -> EditStep:
+    """Convert a value: multiply it exactly by ``factor`` (units), or by a function of the decoded value.
+
+    >>> convert_field("/price", factor=100, type="OrderPlaced")
+    multiply /price by 100 (OrderPlaced)
+    """
+    if (factor is None) == (using is None):
+        raise MigrationError(f"convert_field({path!r}): give one of factor= and using=")
+    if using is None:
+        assert factor is not None
+        edit = edits.Convert(path, numbers.scaled(Decimal(factor)))
+        return _edit(edit, f"multiply {_path(path)} by {factor}", type, streams, where, metadata)
+    function = using
+
+    def converted(raw: str) -> str:
+        return payload.encode(function(payload.decode(raw)))
+
+    said = f"convert {_path(path)} by {name_of(using)}"
+    return _edit(edits.Convert(path, converted), said, type, streams, where, metadata, using)
+
+
+def split_field(
+    path: str,
+    into: Iterable[str],
+    using: Callable[[Any], Iterable[Any]],
+    *,
+    keep: bool = False,
+    type: str | Iterable[str] | None = None,
+    streams: str | None = None,
+    where: str | None = None,
+    metadata: bool = False,
+) -> EditStep:
+    """Split one value into several: ``using`` gives as many values as there are paths in ``into``.
+
+    >>> split_field("/name", ["/first", "/last"], str.split)
+    split /name into /first and /last by str.split (every event)
+    """
+    targets = tuple(into)
+
+    def split(raw: str) -> list[str]:
+        return [payload.encode(value) for value in using(payload.decode(raw))]
+
+    edit = edits.SplitValue(path, targets, split, keep=keep)
+    said = f"split {_path(path)} into {' and '.join(map(_path, targets))} by {name_of(using)}"
+    return _edit(edit, said, type, streams, where, metadata, using)
+
+
+def merge_fields(
+    paths: Iterable[str],
+    into: str,
+    using: Callable[..., Any],
+    *,
+    keep: bool = False,
+    type: str | Iterable[str] | None = None,
+    streams: str | None = None,
+    where: str | None = None,
+    metadata: bool = False,
+) -> EditStep:
+    """Merge several values into one: ``using`` takes as many values as there are paths, None for what is not there.
+
+    >>> merge_fields(["/amount", "/currency"], "/price", "{} {}".format)
+    merge /amount and /currency into /price by str.format (every event)
+    """
+    sources = tuple(paths)
+
+    def merged(raws: Sequence[str | None]) -> str:
+        return payload.encode(using(*(None if raw is None else payload.decode(raw) for raw in raws)))
+
+    edit = edits.Combine(sources, into, merged, keep=keep)
+    said = f"merge {' and '.join(map(_path, sources))} into {_path(into)} by {name_of(using)}"
+    return _edit(edit, said, type, streams, where, metadata, using)
+
+
+def _edit(
+    edit: edits.Edit,
+    said: str,
+    types: str | Iterable[str] | None,
+    streams: str | None,
+    where: str | None,
+    metadata: bool,
+    function: Callable[..., Any] | None = None,
+) -> EditStep:
+    column = "metadata" if metadata else "data"
+    words = f"{said} in metadata" if metadata else said
+    taken = which(types, streams=streams, where=where)
+    if function is None:
+        return EditStep(taken, edit, words, column)
+    return FunctionStep(taken, edit, words, column, function=function)
+
+
+def _path(path: str) -> str:
+    payload.pointer(path)
+    return cell(path)

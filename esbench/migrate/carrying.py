@@ -1,0 +1,72 @@
+"""Events that were appended to a log since a migration of it was applied, carried over into the log that this made.
+
+What was made before must come out as it did; an appended event that reaches back, as a merge over the seam does, needs
+a new log.
+"""
+
+from __future__ import annotations
+
+import duckdb
+
+from esbench.catalog import Entry, entry, lineage_of, record, transaction
+from esbench.event import CANONICAL, quote
+from esbench.migrate.dry import Extension
+from esbench.migrate.step import MigrationError
+from esbench.show import cell
+
+__all__ = ["carry_over"]
+
+_VALUES = ", ".join(name for name in CANONICAL if name != "position")
+#: SQL: the last source position that a row was made of.
+_LATEST = "coalesce(greatest(origin, list_max(others)), 0)"
+
+
+def carry_over(con: duckdb.DuckDBPyConnection, run: Extension, name: str) -> Entry:
+    """Add what an extension made to its log, in one transaction. Raises MigrationError where earlier events differ."""
+    found = entry(con, name)
+    work, target = run.result.work.events, f"log.{quote(name)}"
+    seam = {"_seam": run.since}
+    with transaction(con):
+        keys = [key for (key,) in work.rows("select distinct stream_key from events")]
+        stored = lineage_of(con, found).where("stream_key in (select unnest($_keys::bigint[]))", _keys=keys)
+        hashed = f"select count(*), coalesce(sum(hash({_VALUES}, source, origin, others, nth, steps)), 0)::varchar from events"
+        was = con.execute(stored.whole(hashed), dict(stored.parameters)).fetchall()
+        again = con.execute(work.whole(f"{hashed} where {_LATEST} <= $_seam"), {**work.parameters, **seam}).fetchall()
+        if was != again:
+            raise MigrationError(
+                f'the events appended since change what was made of earlier ones in "{cell(name)}": apply the run under '
+                "another name, which makes the whole log anew"
+            )
+        ((last,),) = con.execute(f"select coalesce(max(position), 0) from {target}").fetchall()
+        position = f"row_number() over (order by position, nth) + {last}" if run.result.work.added else "position"
+        con.execute(
+            f"""
+            insert into {target}
+            {
+                work.whole(f'''
+                select * replace (case when origin <> position then origin end as origin) from (
+                    select stream_key, {", ".join(f"{position} as position" if n == "position" else n for n in CANONICAL)},
+                        origin, others, nth, steps, source
+                    from events where {_LATEST} > $_seam
+                )
+            ''')
+            }
+            """,
+            {**work.parameters, **seam},
+        )
+        con.execute(
+            f"""
+            insert into stream.{quote(name)}
+            select stream_key, any_value(stream_id) from {target}
+            where stream_key not in (select stream_key from stream.{quote(name)}) group by all order by all
+            """
+        )
+        con.execute(
+            f"""
+            insert into esbench.dropped
+            select $_log, source, origin, step from ({run.result.dropped}) where origin > $_seam
+            """,
+            {**work.parameters, **seam, "_log": name},
+        )
+        declared = {**found.declared, "run": run.number}
+        return record(con, name, found.facts, declared, ordered=False)

@@ -1,0 +1,93 @@
+"""Steps over the events of a log: what a migration makes of them, as one relation with lineage."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+
+from esbench.errors import QueryError
+from esbench.event import CANONICAL
+from esbench.events import Events
+from esbench.migrate.migration import Migration
+from esbench.migrate.step import MigrationError, Step
+from esbench.migrate.work import Scratch, Work, columns, started
+
+__all__ = ["Result", "run"]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a migration makes: ``work`` with positions given anew where rows were added, and ``dropped``.
+
+    ``dropped`` is a query for ``(source, origin, step)`` of the source events that no row comes from.
+    """
+
+    source: Events
+    migration: Migration
+    work: Work
+    dropped: str
+
+    @property
+    def events(self) -> Events:
+        """The migrated events, as any verb takes them."""
+        made = self.work.events
+        return replace(made, query=f"select stream_key, {', '.join(CANONICAL)} from ({made.query})")
+
+
+def run(source: Events, migration: Migration, *, executor: Executor | None = None) -> Result:
+    """The events of a log after a migration. Nothing is written but scratch tables beside the bench.
+
+    Raises MigrationError, which names the step, where a condition in SQL does not stand over the events.
+    """
+    scratch = Scratch(source.con)
+    scratch.held.append(migration)
+    work = replace(started(source, scratch), executor=executor)
+    for number, step in enumerate(migration.steps):
+        work = _stepped(work, number, step)
+    work = _placed(work)
+    return Result(source, migration, work, _dropped(work))
+
+
+def _stepped(work: Work, number: int, step: Step) -> Work:
+    try:
+        after = step.over(work, number)
+        # A condition that does not stand is found here, where it is known whose it is.
+        after.events.rows("select 1 from events limit 0")
+    except QueryError as error:
+        raise MigrationError(f"step {number + 1}, {step.sentence}: {error}") from error
+    return after
+
+
+def _placed(work: Work) -> Work:
+    """Positions given anew, in order, where rows were added; otherwise everything keeps its own."""
+    if not work.added:
+        return work
+    # Only numbers are sorted here; what is sorted into folding order afterwards moves once.
+    places = work.scratch.keep(
+        "places",
+        work.events,
+        """
+        select source, position, nth, row_number() over (order by source, position, nth) as place from events
+        """,
+    )
+    return work.over(
+        f"""
+        select {columns("position", prefix="held.")}, place as position
+        from ({work.events.query}) as held
+        join {places} as places
+            on held.source = places.source and held.position = places.position and held.nth = places.nth
+        """,
+        ordered=False,
+    )
+
+
+def _dropped(work: Work) -> str:
+    """SQL for the source events that are gone; one that lives on in another row is not."""
+    made = work.events.query
+    return f"""
+        select source, origin, min(step) as step from {work.scratch.table("gone")}
+        where not merged and (source, origin) not in (
+            select (source, unnest(list_concat([origin], others))) from ({made}) where origin is not null
+        )
+        group by all
+    """
