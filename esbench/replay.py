@@ -14,7 +14,7 @@ from esbench.aggregate import Aggregate, refuse_read_model
 from esbench.branch import BadEdit, Edits
 from esbench.event import Event
 from esbench.facts import MEANINGS
-from esbench.fold.changes import isolated
+from esbench.fold.copies import isolated
 from esbench.fold.frames import field_columns
 from esbench.fold.python import described, holds, initial_state
 

@@ -40,13 +40,17 @@ __all__ = [
     "Rules",
     "State",
     "Version",
+    "after",
     "blame",
+    "broken_invariants",
     "covered",
     "findings",
     "fold",
     "folding_order",
+    "handler_errors",
     "history",
     "infer_base",
+    "position_order",
     "state",
     "states",
     "streams",
@@ -184,7 +188,7 @@ def findings(
                 *broken_invariants(stream, rules, facts),
                 *lifecycle(stream, rules, facts),
             ]
-            result += [finding._replace(after=_after(finding, damage)) for finding in later]
+            result += [finding._replace(after=after(finding, damage)) for finding in later]
 
     def report_order(finding: Found) -> tuple[Any, ...]:
         place = [(value is not None, value) for value in (finding.stream_id, finding.version, finding.position)]
@@ -194,7 +198,7 @@ def findings(
     return sorted(result, key=report_order)
 
 
-def _after(finding: Found, damage: Iterable[Found]) -> str | None:
+def after(finding: Found, damage: Iterable[Found]) -> str | None:
     """The first damage of the same stream, in folding order, at or before a finding's event, as
     ``check@version``.
 

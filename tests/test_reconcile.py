@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import esbench as es
 from esbench.aggregate import Aggregate
 from esbench.event import at
 from esbench.reconcile import reconcile
@@ -289,3 +290,144 @@ def test_values_of_the_engine_come_out_exactly():
         [2**127 - 1], [2**128 - 1], [Decimal("1.10")], [None], [{"x": 1}],
     ]  # fmt: skip
     assert math.isnan(found.values("e")[0])
+
+
+ORDERS = [
+    Row(1, "o-1", 1, "Added", '{"sku":"a","n":5}', recorded_at=NOON),
+    Row(2, "o-2", 1, "Added", '{"sku":"b","n":7}', recorded_at=NOON),
+    Row(3, "o-2", 2, "Added", '{"sku":"a","n":1}', recorded_at=NOON + timedelta(hours=1)),
+    Row(4, "o-1", 2, "Added", '{"sku":"a","n":2}', recorded_at=NOON + timedelta(days=1)),
+    Row(5, "o-3", 1, "Added", '{"n":2}', recorded_at=NOON + timedelta(days=1)),
+]
+SALES = es.Projection(
+    "Sales", {"n": es.total({"Added": es.field("/n")})}, key=(es.field("/sku"), "recorded_at::date as day")
+)
+FIRST, SECOND = date(2024, 6, 7), date(2024, 6, 8)
+
+
+@pytest.mark.parametrize("form", ["date", "text", "timestamp", "arrow"])
+def test_keys_of_several_parts_are_matched_by_value(con, form):
+    events = events_of(ORDERS, Facts(base=1), con=con)
+    days: Any = {
+        "date": [FIRST, FIRST, FIRST],
+        "text": ["2024-06-07"] * 3,
+        "timestamp": pd.to_datetime(["2024-06-07"] * 3),
+        "arrow": [FIRST, FIRST, FIRST],
+    }[form]
+    given_table: Any = pd.DataFrame({"item": ["a", "b", "c"], "on": days, "n": [5, 7, 0]})
+    if form == "arrow":
+        given_table = pa.table({"item": ["a", "b", "c"], "on": pa.array(days, pa.date32()), "n": [5, 7, 0]})
+    frame = reconcile(events, SALES, given_table, key=["item", "on"])
+    assert frame[["key", "problem", "last_true_position", "note"]].astype(object).values.tolist() == [
+        [("a", "2024-06-07"), "different", 1, ""],
+        [("a", "2024-06-08"), "missing", pd.NA, ""],
+        [("c", "2024-06-07"), "extra", pd.NA, "no such key"],
+    ]
+    assert list(frame.columns)[5:7] == ["last_true_position", "last_true_at"]
+    assert frame.attrs == {
+        "keys": 3, "missing_key": 1, "rows": 3, "compared": 2, "equal": 1, "different": 1, "missing": 1, "extra": 1,
+    }  # fmt: skip
+
+
+def test_names_of_the_parts_are_the_columns_unless_told(con):
+    events = events_of(ORDERS, Facts(base=1), con=con)
+    given_table = pd.DataFrame({"day": [FIRST, FIRST, SECOND], "sku": ["a", "b", "a"], "n": [6, 7, 2]})
+    assert reconcile(events, SALES, given_table).empty
+    early = reconcile(events, SALES, given_table, at=at(position=3))
+    assert early[["key", "problem", "note"]].values.tolist() == [
+        [("a", "2024-06-08"), "extra", "no events at position 3"]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "columns", "message"),
+    [
+        ("item", {}, "keyed by sku, day; key= names the columns that hold sku, day, in this order"),
+        (["item", "on", "n"], {}, "keyed by sku, day"),
+        (["item", "missing"], {}, 'no column "missing"'),
+        (
+            ["item", "on"],
+            {"on": ["2024-06-07", "soon"]},
+            r"row 1 of the table has no key \(date\) in \"on\", but 'soon'",
+        ),
+        (["item", "on"], {"on": [NOON, NOON]}, r"row 0 of the table has no key \(date\)"),
+        (["item", "on"], {"on": ["2024-06-07", None]}, "row 1 .* but nan"),
+        (["item", "on"], {"item": ["a", 1.5]}, r"row 1 of the table has no key \(varchar\) in \"item\", but 1.5"),
+        (["item", "on"], {"item": ["a", "a"]}, "rows 0 and 1 of the table both have"),
+    ],
+)
+def test_keys_that_do_not_fit_the_read_model_are_refused(con, key, columns, message):
+    events = events_of(ORDERS, Facts(base=1), con=con)
+    usual = {"item": ["a", "b"], "on": [FIRST, FIRST], "n": [5, 7]}
+    with pytest.raises(TableError, match=message):
+        reconcile(events, SALES, pd.DataFrame({**usual, **columns}), key=key)
+
+
+@pytest.mark.parametrize(
+    ("part", "stored", "good"),
+    [
+        ("version", 2, True),
+        ("version", 2.0, True),
+        ("version", "2", True),
+        ("version", 2.5, False),
+        ("version", True, False),
+        ("version = 2", True, True),
+        ("version = 2", "true", True),
+        ("version = 2", 1, False),
+        ("(version * 1.25)::decimal(9, 2)", Decimal("2.5"), True),
+        ("(version * 1.25)::decimal(9, 2)", Decimal("2.501"), False),
+        ("version * 1.25::double", 2.5, True),
+        ("recorded_at", NOON + timedelta(hours=1), True),
+        ("recorded_at", (NOON + timedelta(hours=1)).replace(tzinfo=None), True),
+        ("recorded_at", "2024-06-07T15:00:00+02:00", True),
+        ("recorded_at::timestamp", (NOON + timedelta(hours=1)).astimezone(timezone(timedelta(hours=5))), True),
+        ("recorded_at", "noon", False),
+        ("stream_id", 7, True),
+        ("recorded_at::date::varchar", FIRST, True),
+    ],
+)
+def test_part_of_a_key_takes_what_says_its_value(con, part, stored, good):
+    rows = [Row(1, "7", 2, "Added", '{"n":1}', recorded_at=NOON + timedelta(hours=1))]
+    model = es.Projection("Any", {"n": es.total({"Added": es.field("/n")})}, key=f"{part} as part")
+    given_table = pd.DataFrame({"part": pd.Series([stored], dtype="object"), "n": [1]})
+    events = events_of(rows, Facts(base=1), con=con)
+    if good:
+        assert reconcile(events, model, given_table).attrs["equal"] == 1
+    else:
+        with pytest.raises(TableError, match="row 0 of the table has no key"):
+            reconcile(events, model, given_table)
+
+
+@given(data=st.data(), layout=LAYOUTS)
+def test_rows_of_a_read_model_are_compared_with_a_plain_fold_by_position(data, layout):
+    rows = data.draw(strategies.logs())
+    upto = data.draw(st.sampled_from(rows)).position
+    model = es.Projection("Any", {"n": es.count("Added", "Taken")}, key=("event_type", "version % 2 as odd"))
+    every: dict[Any, list[int]] = {}
+    for row in oracle.position_order(rows):
+        if row.event_type in ("Added", "Taken") and row.position <= upto:
+            every.setdefault((row.event_type, str(int(math.fmod(row.version, 2)))), []).append(row.position)
+    stored = {key: data.draw(st.integers(0, len(places) + 1)) for key, places in every.items()
+              if data.draw(st.integers(0, 3))}  # fmt: skip
+    if not every:
+        return
+    given_table = pa.table(
+        {
+            "event_type": pa.array([key[0] for key in stored], pa.string()),
+            "odd": pa.array([int(key[1]) for key in stored], pa.int64()),
+            "n": pa.array(list(stored.values()), pa.int64()),
+        }
+    )
+    frame = reconcile(events_of(rows, Facts(base=1), con=CON, layout=layout), model, given_table, at=at(position=upto))
+    expected: list[Any] = []
+    for key, places in sorted(every.items()):
+        if key not in stored:
+            expected.append((key, "missing", None))
+        elif stored[key] != len(places):
+            # A count was true from its event to the next.
+            true = places[stored[key] - 1] if 0 < stored[key] < len(places) else None
+            expected.append((key, "different", true))
+    assert [
+        (row["key"], row["problem"], None if pd.isna(row["last_true_position"]) else row["last_true_position"])
+        for row in frame.to_dict("records")
+    ] == expected

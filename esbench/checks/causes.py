@@ -19,7 +19,7 @@ _NAME = "broken-causation"
 
 
 def _tell(found: Found, events: Mapping[int, Seen]) -> Said:
-    event = events[found.position]
+    event = found.own(events)
     problem = found.detail["problem"]
     if problem == "absent":
         count = found.detail["count"]

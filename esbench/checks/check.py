@@ -41,18 +41,26 @@ class Seen(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A finding before it is told: integers that name events. ``positions`` are the first of ``involved`` events."""
+    """A finding before it is told: integers that name events. ``positions`` are the first of ``involved`` events.
+
+    ``position`` is that of the event that it is of; a stored state may be of none.
+    """
 
     check: str
     severity: str
     stream_id: str | None
     version: int | None
     to_version: int | None
-    position: int
+    position: int | None
     positions: tuple[int, ...]
     involved: int
     detail: Mapping[str, Any] = field(default_factory=dict)
     after: str | None = None
+
+    def own(self, events: Mapping[int, Seen]) -> Seen:
+        """The event that it is of."""
+        assert self.position is not None
+        return events[self.position]
 
 
 class Said(NamedTuple):
@@ -97,8 +105,8 @@ class Check:
     """One check of the registry.
 
     ``severities``: the usual one first. ``sql`` is the check's whole definition over ``events``: a row is a finding.
-    ``narrow`` is SQL for the events that can have any; it saves time and changes no result. Checks of kind ``meaning``
-    judge the streams of an aggregate.
+    ``narrow`` is SQL for the events that can have any; it saves time and changes no result. Checks of kind ``schema``
+    judge payloads, those of kind ``meaning`` what an aggregate or a read model makes of them.
     """
 
     name: str
@@ -108,7 +116,7 @@ class Check:
     needs: tuple[str, ...] = ()
     sql: str | None = None
     narrow: str = "true"
-    kind: Literal["structure", "meaning"] = "structure"
+    kind: Literal["structure", "schema", "meaning"] = "structure"
 
     def why_not(self, facts: Facts, has: Has) -> str | None:
         """Why this check cannot be claimed of a log; None when it can."""

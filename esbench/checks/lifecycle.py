@@ -15,7 +15,7 @@ __all__ = ["CHECKS", "find_misplaced", "find_unknown"]
 
 
 def _tell_unknown(found: Found, events: Mapping[int, Seen]) -> Said:
-    event = events[found.position]
+    event = found.own(events)
     count = f"{found.involved:,} {'event' if found.involved == 1 else 'events'}"
     return Said(
         f"{count} of type {shown(event.event_type)}",
@@ -26,7 +26,7 @@ def _tell_unknown(found: Found, events: Mapping[int, Seen]) -> Said:
 
 
 def _tell_first(found: Found, events: Mapping[int, Seen]) -> Said:
-    event = events[found.position]
+    event = found.own(events)
     excuse = ", though its head is missing" if found.severity == "info" else ""
     return Said(
         shown(event.event_type),
@@ -37,7 +37,7 @@ def _tell_first(found: Found, events: Mapping[int, Seen]) -> Said:
 
 
 def _tell_forbidden(found: Found, events: Mapping[int, Seen]) -> Said:
-    event = events[found.position]
+    event = found.own(events)
     before = events[found.detail["before"]]
     excuse = ", though versions are missing between them" if found.severity == "info" else ""
     return Said(
@@ -49,7 +49,7 @@ def _tell_forbidden(found: Found, events: Mapping[int, Seen]) -> Said:
 
 
 def _tell_end(found: Found, events: Mapping[int, Seen]) -> Said:
-    event, end = events[found.position], events[found.detail["before"]]
+    event, end = found.own(events), events[found.detail["before"]]
     more = f", and {found.involved - 2:,} more" if found.involved > 2 else ""
     return Said(
         f"{shown(event.event_type)} after {shown(end.event_type)}",

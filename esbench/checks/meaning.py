@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import cache
@@ -10,52 +10,61 @@ from itertools import groupby
 from typing import Any
 
 from esbench.aggregate import Aggregate, covered
-from esbench.checks import lifecycle, repeatable
+from esbench.checks import lifecycle, repeatable, snapshots
 from esbench.checks.check import Check, Found, Said, Seen, named, shown
 from esbench.checks.reader import Reader
 from esbench.checks.structure import DAMAGE
-from esbench.checks.suspects import mentions
-from esbench.fold import sql
+from esbench.fold import keyed, sql
 from esbench.fold.absent import absent
 from esbench.fold.changes import brief
+from esbench.fold.commits import within_commits
 from esbench.fold.parallel import doubtful
 from esbench.fold.python import Step, holds, steps
 from esbench.fold.reading import narrowed
-from esbench.payload import name_at
 from esbench.projection import Projection
 
 __all__ = ["CHECKS", "find", "undeclared", "with_damage"]
 
 
 def _tell_invariant(found: Found, events: Mapping[int, Seen]) -> Said:
-    event, detail = events[found.position], found.detail
-    good = "it never held before" if detail["last_good"] is None else f"it last held at version {detail['last_good']}"
+    event, detail = found.own(events), found.detail
+    noun, where, who = _place(found, event)
+    good = "it never held before" if detail["last_good"] is None else f"it last held at {noun} {detail['last_good']}"
     if detail["recovered"] is None:
         later = "and it does not hold again"
     else:
-        later = f"and it holds again at version {detail['recovered']}" + (
+        later = f"and it holds again at {noun} {detail['recovered']}" + (
             "" if detail["holds_at_end"] else ", but not at the end"
         )
     note = detail.get("why", "")
     why = "" if not note else f": it {note};" if note == "returned None" else f": it raised {shown(note)};"
     return Said(
-        f"{detail['state']} after version {event.version}",
+        f"{detail['state']} after {noun} {found.version}",
         shown(detail["invariant"]),
-        f"{shown(detail['invariant'])} does not hold in stream {shown(found.stream_id)} since version {event.version} "
-        f"({named(event)}){why or ':'} {good}, {later}.",
+        f"{shown(detail['invariant'])} does not hold {'for' if 'key' in detail else 'in'} {where} since {noun} "
+        f"{found.version} ({who}){why or ':'} {good}, {later}.",
     )
 
 
+def _place(found: Found, event: Seen) -> tuple[str, str, str]:
+    """What numbers the events, whose they are, and the event: of a read model by position, under a key."""
+    if "key" not in found.detail:
+        return "version", f"stream {shown(found.stream_id)}", named(event)
+    who = f"{named(event)}, version {event.version} of stream {shown(event.stream_id)}"
+    return "position", f"key {shown(found.stream_id)}", who
+
+
 def _tell_error(found: Found, events: Mapping[int, Seen]) -> Said:
-    event = events[found.position]
-    more = f", and at {found.involved - 1:,} more up to version {found.to_version}" if found.involved > 1 else ""
+    event = found.own(events)
+    noun, where, who = _place(found, event)
+    more = f", and at {found.involved - 1:,} more up to {noun} {found.to_version}" if found.involved > 1 else ""
     lacking = found.detail.get("absent")
     slip = f" A slip in the projection: {shown(lacking)}." if lacking else ""
     return Said(
         shown(found.detail["error"]),
         "a state",
-        f"The handler for {shown(event.event_type)} of {shown(found.detail['aggregate'])} failed at version "
-        f"{event.version} of stream {shown(found.stream_id)} ({named(event)}){more}: "
+        f"The handler for {shown(event.event_type)} of {shown(found.detail['aggregate'])} failed at {noun} "
+        f"{found.version} of {where} ({who}){more}: "
         f"{shown(found.detail['error'])}.{slip}",
     )
 
@@ -77,10 +86,12 @@ CHECKS = (
     ),
     *repeatable.CHECKS,
     *lifecycle.CHECKS,
+    *snapshots.CHECKS,
 )
 
 #: What an aggregate must declare for a check, and what is said where none does.
 _DECLARES: Mapping[str, tuple[Callable[[Aggregate], bool], str]] = {
+    "unknown-event-type": (lambda one: not one.keyed, "a read model takes the event types that it names"),
     "invariant-violated": (lambda one: bool(one.invariants), "no aggregate declares an invariant"),
     "handler-error": (lambda one: bool(one.handlers), "no aggregate has a handler"),
     "handler-nondeterministic": (lambda one: bool(one.handlers), "no aggregate has a handler"),
@@ -107,6 +118,12 @@ _WITH_AFTER = (
 )
 
 
+#: Before every position.
+_FIRST = -(2**63) - 1
+#: Where an event stands in its stream.
+_IN_STREAM = ("stream_id", "version")
+
+
 def undeclared(check: Check, aggregates: Iterable[Aggregate]) -> str | None:
     """Why a meaning check cannot be claimed; None when it can."""
     aggregates = list(aggregates)
@@ -121,6 +138,9 @@ def find(
 ) -> Iterator[Found]:
     """All findings of meaning checks for one aggregate on the streams that it covers."""
     names = {check.name for check in checks}
+    if isinstance(aggregate, Projection) and aggregate.keyed:
+        yield from _under_keys(reader, names, aggregate)
+        return
     facts = reader.events.facts
     inside = reader.over(covered(reader.events, aggregate))
     if "unknown-event-type" in names:
@@ -129,23 +149,58 @@ def find(
         yield from repeatable.find_unrepeatable(inside, aggregate)
     if names & {check.name for check in lifecycle.CHECKS}:
         yield from (each for each in lifecycle.find_misplaced(inside, aggregate, facts) if each.check in names)
+    yield from _folded(inside, names, aggregate, executor)
+
+
+def _folded(
+    reader: Reader, names: Collection[str], aggregate: Aggregate, executor: Executor | None = None
+) -> Iterator[Found]:
+    """What a fold of the reader's events finds."""
     wanted = dict(aggregate.invariants) if "invariant-violated" in names else {}
     if wanted or "handler-error" in names:
-        yield from (each for each in _fold(inside, aggregate, wanted, executor) if each.check in names)
+        yield from (each for each in _fold(reader, aggregate, wanted, executor) if each.check in names)
+
+
+def _under_keys(reader: Reader, names: Collection[str], projection: Projection) -> Iterator[Found]:
+    """What is wrong with the rows of a read model: a key stands as the stream, a position as the version.
+
+    The evidence has the parts of the key, and the event's own stream and version.
+    """
+    by_key = keyed.under_keys(reader.events, projection)
+    found = list(_folded(reader.over(by_key), names, projection))
+    if not found:
+        return
+    parts = ", ".join(f"_key{number}::varchar" for number in range(len(projection.key)))
+    rows = by_key.rows(
+        f"select position, _stream_id, _version, {parts} from events where position in (select unnest($_found))",
+        _found=[each.position for each in found],
+    )
+    places = {position: place for position, *place in rows}
+    for each in found:
+        stream_id, version, *key = places[each.position]
+        told = dict(zip((part.name for part in projection.key), key, strict=True))
+        yield replace(each, detail={**each.detail, "key": told, "stream_id": stream_id, "version": version})
 
 
 def with_damage(found: Iterable[Found], damage: Iterable[Found]) -> Iterator[Found]:
     """The findings with the first damage of their streams, where it is not after them in folding order."""
-    first: dict[str | None, tuple[int, float, str]] = {}
+    first: dict[str | None, tuple[int, int, str]] = {}
     for each in damage:
         if each.check in DAMAGE and each.version is not None:
             # Missing versions take effect before any event of a higher one.
-            place = float("-inf") if each.check in ("missing-head", "version-gap") else each.position
+            place = each.position
+            if place is None or each.check in ("missing-head", "version-gap"):
+                place = _FIRST
             point = (each.version, place, each.check)
             first[each.stream_id] = min(point, first.get(each.stream_id, point))
     for each in found:
-        earlier = first.get(each.stream_id) if each.check in _WITH_AFTER else None
-        if earlier is not None and each.version is not None and earlier[:2] <= (each.version, each.position):
+        if each.check not in _WITH_AFTER:
+            yield each
+            continue
+        # A row of a read model has the damage of the stream that the event is from.
+        stream_id, version = (each.detail[k] if "key" in each.detail else getattr(each, k) for k in _IN_STREAM)
+        earlier = first.get(stream_id)
+        if earlier is not None and version is not None and earlier[:2] <= (version, each.position):
             yield replace(each, after=f"{earlier[2]}@{earlier[0]}")
         else:
             yield each
@@ -179,7 +234,7 @@ def _fold(
     executor: Executor | None,
 ) -> Iterator[Found]:
     """One fold for invariants and failing handlers, and one with every step of the streams in which it saw some."""
-    unjudged = _unjudged(reader) if invariants else set()
+    unjudged = within_commits(reader.events) if invariants else frozenset[int]()
     if isinstance(aggregate, Projection):
         keys = sql.doubtful(reader.events, aggregate, unjudged=unjudged)
     else:
@@ -210,28 +265,6 @@ def _fold(
         for text, watch in watches.items():
             if watch.broken is not None:
                 yield _broken(text, watch, watch.broken, aggregate)
-
-
-def _unjudged(reader: Reader) -> set[int]:
-    """Positions of events that another event of the same commit follows: in between, nothing need hold."""
-    rows = reader.rows(
-        f"""
-        select position
-        from (
-            select
-                position, commit_id,
-                lead(commit_id) over (partition by stream_key order by version, position) as following
-            from (
-                select
-                    stream_key, version, position,
-                    case when {mentions("commit_id")} then {name_at("metadata", "$commit_id")} end as commit_id
-                from events
-            )
-        )
-        where commit_id = following
-        """
-    )
-    return {row["position"] for row in rows}
 
 
 def _failed(failing: list[Step], aggregate: Aggregate, lacking: str) -> Found:

@@ -16,7 +16,7 @@ def _other(found: Found, events: Mapping[int, Seen]) -> Seen:
 
 
 def _tell_positions(found: Found, events: Mapping[int, Seen]) -> Said:
-    after, before = events[found.position], _other(found, events)
+    after, before = found.own(events), _other(found, events)
     holes, missing = found.detail["holes"], found.detail["missing"]
     return Said(
         f"{holes:,} {'hole' if holes == 1 else 'holes'}",
@@ -28,7 +28,7 @@ def _tell_positions(found: Found, events: Mapping[int, Seen]) -> Said:
 
 
 def _tell_inversion(found: Found, events: Mapping[int, Seen]) -> Said:
-    event, high = events[found.position], _other(found, events)
+    event, high = found.own(events), _other(found, events)
     return Said(
         f"version {event.version} after version {high.version}",
         f"a version above {high.version}",
@@ -38,7 +38,7 @@ def _tell_inversion(found: Found, events: Mapping[int, Seen]) -> Said:
 
 
 def _tell_clock(found: Found, events: Mapping[int, Seen]) -> Said:
-    event, latest = events[found.position], _other(found, events)
+    event, latest = found.own(events), _other(found, events)
     return Said(
         f"{event.recorded_text}",
         f"not before {latest.recorded_text}",
@@ -54,7 +54,7 @@ def _tell_writers(found: Found, events: Mapping[int, Seen]) -> Said:
         f"{writer} again after {other}",
         "one writer at a time",
         f"Writer {writer} comes back to stream {shown(found.stream_id)} at version {found.version} "
-        f"({named(events[found.position])}) after {other} wrote there.",
+        f"({named(found.own(events))}) after {other} wrote there.",
     )
 
 

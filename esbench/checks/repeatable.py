@@ -23,7 +23,7 @@ _STREAMS, _EVENTS, _ALL = 3, 1_000, 20_000
 
 
 def _tell(found: Found, events: Mapping[int, Seen]) -> Said:
-    event, detail = events[found.position], found.detail
+    event, detail = found.own(events), found.detail
     where = f" at {shown(detail['path'])}" if detail["path"] else ""
     if detail["initial"]:
         return Said(

@@ -45,7 +45,7 @@ def suspect_contents(reader: Reader) -> bool:
 
 
 def _tell_duplicate(found: Found, events: Mapping[int, Seen]) -> Said:
-    again = events[found.position]
+    again = found.own(events)
     same = "no id and the same version" if again.event_id is None else f"the same id {shown(again.event_id)}"
     return Said(
         f"{found.involved} equal events",
@@ -57,7 +57,7 @@ def _tell_duplicate(found: Found, events: Mapping[int, Seen]) -> Said:
 
 
 def _tell_reused(found: Found, events: Mapping[int, Seen]) -> Said:
-    other = events[found.position]
+    other = found.own(events)
     first = events[found.positions[0]]
     return Said(
         f"{found.involved} events with id {shown(other.event_id)}",
@@ -69,7 +69,7 @@ def _tell_reused(found: Found, events: Mapping[int, Seen]) -> Said:
 
 
 def _tell_repeated(found: Found, events: Mapping[int, Seen]) -> Said:
-    again, before = events[found.position], events[found.detail["before"]]
+    again, before = found.own(events), events[found.detail["before"]]
     seconds = found.detail["seconds"]
     return Said(
         f"equal content at versions {before.version} and {again.version}",

@@ -28,7 +28,8 @@ class Report:
     """Everything that was found wrong with a log, as a value.
 
     ``findings`` has one row a finding, worst first. ``checks`` are those that ran, ``not_claimed`` says of each other
-    one that was asked for why nothing can be claimed. ``ok`` is true without findings of severity ``error``.
+    one that was asked for why nothing can be claimed. ``without_key`` counts for each read model the events that it
+    would fold if they had a key. ``ok`` is true without findings of severity ``error``.
     """
 
     findings: pd.DataFrame
@@ -37,6 +38,7 @@ class Report:
     checks: tuple[str, ...]
     not_claimed: Mapping[str, str] = field(default_factory=dict)
     aggregates: tuple[str, ...] = ()
+    without_key: Mapping[str, int] = field(default_factory=dict)
     name: str | None = None
 
     @property
@@ -87,10 +89,18 @@ class Report:
         if len(self.findings):
             parts.append(show.plain(self._by_check(), width=_WIDTH))
             parts.append("\n".join(self._lines()))
+        parts += self._notes()
         if self.not_claimed:
             reasons = [f"{name}: {reason}" for name, reason in self.not_claimed.items()]
             parts.append("\n".join(("not claimed", *map(_indented, reasons))))
         return "\n\n".join(parts)
+
+    def _notes(self) -> list[str]:
+        return [
+            f"{show.count(count, 'event')} without the key of {show.cell(name)}, not folded"
+            for name, count in self.without_key.items()
+            if count
+        ]
 
     def _lines(self) -> Iterator[str]:
         """The first findings of each check in words, so that no check hides another."""
@@ -106,7 +116,8 @@ class Report:
         body = show.table(self.findings[columns], limit=_SHOWN) if len(self.findings) else ""
         reasons = "".join(f"<li>{escape(name)}: {escape(reason)}</li>" for name, reason in self.not_claimed.items())
         not_claimed = f"<details><summary>not claimed</summary><ul>{reasons}</ul></details>" if reasons else ""
-        return f"<div><p><b>{escape(self._summary())}</b></p>{body}{not_claimed}</div>"
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self._notes())
+        return f"<div><p><b>{escape(self._summary())}</b></p>{body}{notes}{not_claimed}</div>"
 
     def to_json(self) -> str:
         """The whole report as JSON text; evidence as objects, times in ISO 8601."""
@@ -117,6 +128,7 @@ class Report:
                 "streams": self.streams,
                 "checks": list(self.checks),
                 "aggregates": list(self.aggregates),
+                "without_key": dict(self.without_key),
                 "not_claimed": dict(self.not_claimed),
                 "severities": self.severities,
                 "findings": [{**row, "evidence": payload.decode(row["evidence"])} for row in self._rows()],

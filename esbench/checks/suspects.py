@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from esbench.checks.check import Has
 from esbench.checks.reader import Reader
+from esbench.fold.neighbours import DISORDER, beside
 
 __all__ = ["BACK", "CLOCK", "CLOSE", "GAP", "HEAD", "SAME", "TYPE", "measure", "mentions", "suspect"]
 
@@ -16,39 +17,21 @@ __all__ = ["BACK", "CLOCK", "CLOSE", "GAP", "HEAD", "SAME", "TYPE", "measure", "
 #: go back; times go back or are missing; two neighbours were recorded soon after each other; stream types differ.
 HEAD, GAP, SAME, BACK, CLOCK, CLOSE, TYPE = (2**n for n in range(7))
 
-#: The lags see the event before, which is the first of its stream's events or of another stream's. Versions below 0 are
-#: never valid, so that cutting them there loses no hole, and differences cannot overflow; times are compared as
-#: doubles for the same reason, with a second to spare.
+#: The event before may be another stream's. Versions below 0 are never valid, so that cutting them there loses no hole,
+#: and differences cannot overflow; times are compared as doubles for the same reason, with a second to spare.
 _FLAGGED = """
-    select key, position, previous_key, {disorder} as disorder, case
-        when key is distinct from previous_key then
+    select stream_key as key, stream_key_before, {disorder} as disorder, case
+        when stream_key is distinct from stream_key_before then
             case when version <> $base or version < 0 then {HEAD} else 0 end
         else
-            case when greatest(version, 0) - greatest(previous_version, 0) > 1 then {GAP} else 0 end
-            + case when version = previous_version then {SAME} else 0 end
-            + case when position < previous_position then {BACK} else 0 end
-            + case when moment < previous_moment or (moment is null) <> (previous_moment is null)
-                then {CLOCK} else 0 end
-            + case when abs(moment::double - previous_moment::double) <= $window + 1e6 then {CLOSE} else 0 end
-            + case when kind is distinct from previous_kind then {TYPE} else 0 end
+            case when greatest(version, 0) - greatest(version_before, 0) > 1 then {GAP} else 0 end
+            + case when version = version_before then {SAME} else 0 end
+            + case when position < position_before then {BACK} else 0 end
+            + case when moment < moment_before or (moment is null) <> (moment_before is null) then {CLOCK} else 0 end
+            + case when abs(moment::double - moment_before::double) <= $window + 1e6 then {CLOSE} else 0 end
+            + case when kind is distinct from kind_before then {TYPE} else 0 end
         end as flags
-    from (
-        select
-            stream_key as key, version, position, epoch_us(recorded_at) as moment, hash(stream_type) as kind,
-            lag(stream_key) over {window} as previous_key,
-            lag(version) over {window} as previous_version,
-            lag(position) over {window} as previous_position,
-            lag(epoch_us(recorded_at)) over {window} as previous_moment,
-            lag(hash(stream_type)) over {window} as previous_kind
-        from events
-    )
-"""
-
-#: Rows are in folding order if and only if none stands before the one that it follows, and one follows none.
-_DISORDER = """
-    (key < previous_key or (key = previous_key and (
-        version < previous_version or (version = previous_version and position <= previous_position)
-    )))
+    from ({beside})
 """
 
 
@@ -71,8 +54,8 @@ def suspect(reader: Reader) -> None:
 
 def _pass(reader: Reader) -> None:
     flagged = _FLAGGED.format(
-        window=reader.window(),
-        disorder=_DISORDER if reader.ordered else "false",
+        beside=beside(reader.window(), moment="epoch_us(recorded_at)", kind="hash(stream_type)"),
+        disorder=DISORDER if reader.ordered else "false",
         **{name: globals()[name] for name in ("HEAD", "GAP", "SAME", "BACK", "CLOCK", "CLOSE", "TYPE")},
     )
     reader.make(
@@ -81,9 +64,9 @@ def _pass(reader: Reader) -> None:
         select
             case when disorder then null else key end as stream_key,
             bit_or(flags) as flags,
-            count(*) filter (previous_key is null) as starts
+            count(*) filter (stream_key_before is null) as starts
         from ({flagged})
-        where flags <> 0 or disorder or previous_key is null
+        where flags <> 0 or disorder or stream_key_before is null
         group by 1
         """,
     )

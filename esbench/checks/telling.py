@@ -52,14 +52,15 @@ def tell(reader: Reader, found: Sequence[Found], checks: Mapping[str, Check]) ->
 def _place(found: Found) -> tuple[Any, ...]:
     values = (found.stream_id, found.version, found.position)
     places = [(value is not None, value) for value in values]
-    names = found.detail.get("aggregate", ""), found.detail.get("invariant", "")
+    names = found.detail.get("aggregate", ""), found.detail.get("invariant", ""), found.detail.get("row", 0)
     return SEVERITIES.index(found.severity), found.check, *places, *names
 
 
 def _shown(found: Found) -> list[int]:
     """The events that a finding shows: its own, and the first of those involved."""
-    some = {found.position, *sorted(found.positions)[:_EVENTS]}
-    return sorted(some | ({found.detail["before"]} if "before" in found.detail else set()))
+    own = set() if found.position is None else {found.position}
+    before = {found.detail["before"]} if "before" in found.detail else set()
+    return sorted(own | before | {*sorted(found.positions)[:_EVENTS]})
 
 
 def _fetch(reader: Reader, found: Sequence[Found]) -> dict[int, Seen]:
@@ -79,20 +80,19 @@ def _fetch(reader: Reader, found: Sequence[Found]) -> dict[int, Seen]:
 
 
 def _row(found: Found, check: Check, events: Mapping[int, Seen]) -> tuple[Any, ...]:
-    event = events[found.position]
-    said = check.tell(found, events)
+    event = None if found.position is None else found.own(events)
+    # A key of a read model is of no type.
+    of_stream = found.stream_id is not None and "key" not in found.detail
     return (
         found.check,
         found.severity,
         found.stream_id,
-        event.stream_type if found.stream_id is not None else None,
+        event.stream_type if event is not None and of_stream else None,
         found.version,
         found.to_version,
         found.position,
-        event.event_id,
-        event.event_type,
-        event.recorded,
-        *said,
+        *((None, None, None) if event is None else (event.event_id, event.event_type, event.recorded)),
+        *check.tell(found, events),
         found.after,
         _evidence(found, events),
     )

@@ -25,7 +25,7 @@ def _rejected(found: Found) -> str:
 
 
 def _tell_gap(found: Found, events: Mapping[int, Seen]) -> Said:
-    after = events[found.position]
+    after = found.own(events)
     before = next(events[p] for p in found.positions if p != found.position)
     missing = _numbers(found.version, found.to_version)
     return Said(
@@ -37,7 +37,7 @@ def _tell_gap(found: Found, events: Mapping[int, Seen]) -> Said:
 
 
 def _tell_head(found: Found, events: Mapping[int, Seen]) -> Said:
-    first = events[found.position]
+    first = found.own(events)
     missing = _numbers(found.version, found.to_version)
     declared = ", as was declared" if found.severity == "info" else ""
     return Said(
@@ -66,7 +66,7 @@ def _tell_invalid(found: Found, events: Mapping[int, Seen]) -> Said:
     return Said(
         f"version {found.version}",
         f"{found.detail['lowest']} or above",
-        f"Version {found.version} of {named(events[found.position])} in stream {shown(found.stream_id)} lies below "
+        f"Version {found.version} of {named(found.own(events))} in stream {shown(found.stream_id)} lies below "
         f"{found.detail['lowest']}, the lowest that can be.",
     )
 
@@ -77,7 +77,7 @@ def _tell_types(found: Found, events: Mapping[int, Seen]) -> Said:
         ", ".join(kinds),
         "one stream type",
         f"Stream {shown(found.stream_id)} has events of {found.involved} stream types, {', '.join(kinds[:5])}: the "
-        f"type changes at {named(events[found.position])}, version {found.version}.",
+        f"type changes at {named(found.own(events))}, version {found.version}.",
     )
 
 

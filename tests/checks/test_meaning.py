@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 from esbench.checks import check
 from tests import oracle
-from tests.checks.compare import aggregate_of, connect, events_of, expected, found
-from tests.checks.test_structure import claimed
+from tests.checks.compare import aggregate_of, claimed, connect, events_of, expected, found
 from tests.oracle import Facts, Row, Rules
 from tests.strategies import aggregates, facts_for, logs
 

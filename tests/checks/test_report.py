@@ -30,7 +30,7 @@ def con() -> duckdb.DuckDBPyConnection:
 def report(con):
     rows = [
         Row(1, HOSTILE, 1, HOSTILE, event_id="1", recorded_at=NOON),
-        Row(2, HOSTILE, 4, HOSTILE, data_text="[2]", event_id="2", recorded_at=NOON),
+        Row(2, HOSTILE, 4, HOSTILE, data_text='{"n": 2}', event_id="2", recorded_at=NOON),
         Row(3, "late", 3, event_id="3"),
     ]
     return check(events_of(rows, Facts(base=1), con=con), name="shop")

@@ -8,16 +8,10 @@ from hypothesis import strategies as st
 
 from esbench.checks import check
 from tests import oracle
-from tests.checks.compare import connect, events_of, expected, found
+from tests.checks.compare import claimed, connect, events_of, expected, found
 from tests.strategies import facts_for, logs, versions_in_rejects
 
 CON = connect()
-
-
-def claimed(rows, findings):
-    """Without ids in the log nobody can say that a cause is absent."""
-    has_ids = any(row.event_id is not None for row in rows)
-    return [each for each in findings if has_ids or each.check != "broken-causation"]
 
 
 @given(st.data(), st.sampled_from(("ordered", "wrong", "unordered")))
