@@ -74,7 +74,7 @@ def apply(con: duckdb.DuckDBPyConnection, run: DryRun, *, name: str, accept: Ite
             """,
             {
                 "log": name,
-                "sources": json.dumps([run.name]),
+                "sources": json.dumps([run.name, *run.joined]),
                 "migration": migration.name,
                 "text": migration.text,
                 "steps": json.dumps([step.sentence for step in migration.steps]),
@@ -116,19 +116,20 @@ def _allowed(run: DryRun, accept: Iterable[str]) -> None:
 
 
 def _unchanged(con: duckdb.DuckDBPyConnection, run: DryRun) -> None:
-    """Refuse when the log is not the one that the dry run saw."""
-    if run.stamp is None:
-        raise MigrationError(f'"{run.name}" is not stored in the bench: a migration is applied to a log that is')
-    if not any(found.name == run.name for found in entries(con)):
-        raise MigrationError(f'"{run.name}" is no longer in the bench, or the run is of another bench')
-    now = stamp(con, run.name)
-    if now.table != run.stamp.table:
-        raise MigrationError(f'"{run.name}" was dropped and loaded anew since the dry run: run it again')
-    if now != run.stamp:
-        added = count(now.events - run.stamp.events, "event")
-        raise MigrationError(
-            f'{added} were appended to "{run.name}" since the dry run: run = run.extend() dry-runs those too'
-        )
+    """Refuse when a log is not the one that the dry run saw."""
+    for name, then in {run.name: run.stamp, **run.joined}.items():
+        if then is None:
+            raise MigrationError(f'"{name}" is not stored in the bench: a migration is applied to a log that is')
+        if not any(found.name == name for found in entries(con)):
+            raise MigrationError(f'"{name}" is no longer in the bench, or the run is of another bench')
+        now = stamp(con, name)
+        if now.table != then.table:
+            raise MigrationError(f'"{name}" was dropped and loaded anew since the dry run: run it again')
+        if now != then:
+            added = count(now.events - then.events, "event")
+            raise MigrationError(
+                f'{added} were appended to "{name}" since the dry run: run = run.extend() dry-runs those too'
+            )
 
 
 def _selected(order: str) -> str:

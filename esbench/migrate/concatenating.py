@@ -26,6 +26,7 @@ __all__ = ["concat"]
 class Concat(Step):
     """The events of another log after those that are there."""
 
+    local = False
     other: Events = field(kw_only=True, compare=False)
     named: str = field(kw_only=True)
     prefix: str = field(default="", kw_only=True)

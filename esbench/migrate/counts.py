@@ -68,7 +68,10 @@ def counted(result: Result, migration: Migration) -> Counts:
         """
     )
     gone = work.events.rows(f"select step, steps, met, merged, count(*) from {work.scratch.table('gone')} group by all")
-    before = dict(source.rows("select event_type, count(*) from events group by all"))
+    before: dict[str, int] = {}
+    for each in (source, *(other for _, other in work.joined)):
+        for event_type, n in each.rows("select event_type, count(*) from events group by all"):
+            before[event_type] = before.get(event_type, 0) + n
     after: dict[str, int] = {}
     for event_type, _, _, _, n, *_ in rows:
         after[event_type] = after.get(event_type, 0) + n
@@ -129,7 +132,7 @@ def _fates(result: Result, rows: list[tuple[Any, ...]]) -> dict[str, int]:
     if alone:
         fates = dict.fromkeys(FATES, 0)
         for _, steps, _, failed, n, *_, source in rows:
-            if source == 0:
+            if source is not None:
                 fates["failed" if failed is not None else "changed" if steps else "kept"] += n
     else:
         found = work.events.rows(
@@ -142,7 +145,7 @@ def _fates(result: Result, rows: list[tuple[Any, ...]]) -> dict[str, int]:
                 from (
                     select source, unnest(list_concat([origin], others)) as origin, others is not null as merged,
                         failed, steps
-                    from events where source = 0 and origin is not null
+                    from events where origin is not null
                 )
                 group by all
             )
@@ -150,5 +153,5 @@ def _fates(result: Result, rows: list[tuple[Any, ...]]) -> dict[str, int]:
             """
         )
         fates = dict.fromkeys(FATES, 0) | dict(found)
-    fates["dropped"] = work.events.rows(f"select count(*) from ({result.dropped}) where source = 0")[0][0]
+    fates["dropped"] = work.events.rows(f"select count(*) from ({result.dropped})")[0][0]
     return fates

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -20,7 +21,7 @@ from esbench.migrate.doubts import doubts
 from esbench.migrate.findings import found
 from esbench.migrate.gates import Seen, judged
 from esbench.migrate.migration import Migration
-from esbench.migrate.running import Result, run
+from esbench.migrate.running import Result, kept, run
 from esbench.migrate.stamp import Stamp, stamp
 from esbench.migrate.step import MigrationError
 from esbench.migrate.telling import Told
@@ -35,10 +36,12 @@ class DryRun(Told):
     """What a migration would do to a log: counts, payload changes, failures, findings before and after, gates.
 
     ``passed``: no gate fails. ``events`` are the migrated events, as any verb takes them; nothing of them is stored.
+    ``stamp`` tells what the log was, ``joined`` what others were that came in.
     """
 
     source: Events
     stamp: Stamp | None
+    joined: Mapping[str, Stamp | None] = field(default_factory=dict)
     number: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
@@ -48,12 +51,7 @@ class DryRun(Told):
         A consumer that has handled everything up to an old position has handled everything up to the new one, and
         never more: what is not yet covered comes again, nothing is missed.
         """
-        return position_map(self.result if self.stamp is None else run(self._upto(), self.migration))
-
-    def _upto(self) -> Events:
-        assert self.stamp is not None
-        taken = self.source.at(At(position=self.stamp.last))
-        return taken if self.sample is None else sampled(taken, self.sample)
+        return position_map(self.result)
 
     def extend(self) -> DryRun:
         """The run with the events that were appended to the log since; the same when there are none.
@@ -89,12 +87,17 @@ def dry_run(
     taken = source if now is None else source.at(At(position=now.last))
     taken = taken if sample is None else sampled(taken, sample)
     seen = looked(taken, migration, checks=checks, executor=executor)
-    return DryRun(**seen, name=name, source=source, stamp=now, sample=sample)
+    joined = {
+        named: stamp(other.con, named) if other.within == named else None for named, other in seen["result"].work.joined
+    }
+    return DryRun(**seen, name=name, source=source, stamp=now, sample=sample, joined=joined)
 
 
 def looked(source: Events, migration: Migration, *, checks: bool, executor: Executor | None = None) -> dict[str, Any]:
     """What a dry run sees in some events."""
     result = run(source, migration, executor=executor)
+    if migration.form == "Python":
+        result = kept(result)
     counts = counted(result, migration)
     old, new = aggregates_of(migration)
     findings = found(result, old, new) if checks else None
@@ -123,6 +126,12 @@ class Extension(DryRun):
     log: str = ""
     since: int = 0
 
+    @property
+    def position_map(self) -> duckdb.DuckDBPyRelation:
+        """As of any dry run, of the whole log."""
+        assert self.stamp is not None
+        return position_map(run(self.source.at(At(position=self.stamp.last)), self.migration))
+
 
 def extend(run: DryRun) -> DryRun:
     """The dry run with the events that were appended since; itself when there are none.
@@ -136,7 +145,7 @@ def extend(run: DryRun) -> DryRun:
     now = stamp(con, run.name)
     if now.table != run.stamp.table:
         raise MigrationError(f'"{cell(run.name)}" was dropped and loaded anew since the dry run: run it again')
-    if now == run.stamp:
+    if now == run.stamp and all(stamp(con, name) == then for name, then in run.joined.items()):
         return run
     made = [found.name for found in entries(con) if found.declared.get("run") == run.number]
     if not made or not all(step.local for step in run.migration.steps):
@@ -185,7 +194,9 @@ def position_map(result: Result) -> duckdb.DuckDBPyRelation:
         asof left join steps on old.position >= steps.latest
         order by old_position
     """
-    return work.con.cursor().sql(made, params=dict(work.parameters))
+    # Held in memory, because the tables beside the bench go with the run.
+    cursor = work.con.cursor()
+    return cursor.from_arrow(cursor.sql(made, params=dict(work.parameters)).to_arrow_table())
 
 
 def failures(result: Result, count: int | None = None, *, limit: int = 1_000) -> pd.DataFrame:

@@ -43,6 +43,7 @@ _NAMES: Mapping[str, pa.DataType] = {
 class Rekey(Step):
     """Streams under other ids: ``by`` is SQL, a function of the id, or pairs of an old and a new id."""
 
+    local = False
     by: str | Callable[[str], Any] | tuple[tuple[str, str], ...] = field(kw_only=True)
     merge: Order | None = field(default=None, kw_only=True)
     said: str = field(kw_only=True)

@@ -110,6 +110,7 @@ def renumber(*, base: int | None = None, streams: Streams = None) -> Step:
 class ReissueIds(Step):
     """Events with new ids, and metadata that names them."""
 
+    local = False
     salt: str = field(default="", kw_only=True)
     _edits: dict[str, edits.Edit] = field(default_factory=dict, compare=False, kw_only=True)
 
@@ -167,6 +168,7 @@ def reissue_ids(
 class ReissuePositions(Step):
     """Positions without holes."""
 
+    local = False
     @property
     def sentence(self) -> str:
         return "give positions anew, from 1"

@@ -12,7 +12,7 @@ from esbench.migrate.migration import Migration
 from esbench.migrate.step import MigrationError, Step
 from esbench.migrate.work import Scratch, Work, columns, started
 
-__all__ = ["Result", "run"]
+__all__ = ["Result", "kept", "run"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,14 @@ def run(source: Events, migration: Migration, *, executor: Executor | None = Non
         work = _stepped(work, number, step)
     work = _placed(work)
     return Result(source, migration, work, _dropped(work))
+
+
+def kept(result: Result) -> Result:
+    """The same with its rows in a scratch table, so that functions of the user run once however often it is read."""
+    made = result.work
+    table = made.scratch.keep("made", made.events, f"select {columns()} from events")
+    work = replace(made, events=replace(made.events, query=f"select * from {table}", parameters={}))
+    return replace(result, work=work, dropped=_dropped(work))
 
 
 def _stepped(work: Work, number: int, step: Step) -> Work:

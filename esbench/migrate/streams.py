@@ -51,6 +51,7 @@ _GOES: Mapping[str, pa.DataType] = {
 class SplitStream(Step):
     """Streams whose events go to other streams by a value that each has."""
 
+    local = False
     by: str | Callable[[Event], Any] = field(kw_only=True)
     name: str = field(kw_only=True)
     merge: Order | None = field(default=None, kw_only=True)
@@ -159,6 +160,7 @@ def split_stream(
 class MergeStreams(Step):
     """Several streams that become one."""
 
+    local = False
     into: str = field(kw_only=True)
     order: Order = field(kw_only=True)
 
@@ -218,6 +220,7 @@ def merge_streams(streams: Streams, into: str | int, order: Order = "position") 
 class MoveEvents(Step):
     """Events that go to another stream."""
 
+    local = False
     to: str = field(kw_only=True)
     order: Order = field(kw_only=True)
 

@@ -14,7 +14,7 @@ from esbench.event import literal, quote
 from esbench.payload import encode, text_at
 from esbench.projection.columns import Column, digits
 from esbench.projection.expressions import Expression, sql_type
-from esbench.projection.operands import Constant, Field, Kind, Negated, Operand, Value
+from esbench.projection.operands import Constant, Field, Kind, Negated, Operand, Operation, Value
 
 __all__ = ["TIMELINE", "Declaration", "states_sql", "suspects_sql", "suspicion_sql", "timeline_sql"]
 
@@ -179,17 +179,20 @@ def _or_default(value: str, one: Field, kind: Kind) -> str:
 
 
 def _number(one: Operand, kind: Kind) -> str:
-    if isinstance(one, Negated):
-        return f"-{_number(one.of, kind)}"
-    if isinstance(one, Constant):
-        return _constant(one.value, kind)
-    if isinstance(one, Field):
-        return _number_at(one, kind)
-    wide = f"decimal({digits(one, kind)}, {kind.places})"
-    left, right = (_number(side, kind) for side in (one.left, one.right))  # type: ignore[attr-defined]
-    if one.sign == "*":  # type: ignore[attr-defined]
-        return f"try({left} * {right})"  # too wide a product is a suspect, as a missing operand is
-    return f"({left}::{wide} {one.sign} {right}::{wide})"  # type: ignore[attr-defined]
+    match one:
+        case Negated(of):
+            return f"-{_number(of, kind)}"
+        case Constant(value):
+            return _constant(value, kind)
+        case Field():
+            return _number_at(one, kind)
+        case Operation(sign, left, right):
+            first, second = _number(left, kind), _number(right, kind)
+            if sign == "*":
+                return f"try({first} * {second})"  # too wide a product is a suspect, as a missing operand is
+            wide = f"decimal({digits(one, kind)}, {kind.places})"
+            return f"({first}::{wide} {sign} {second}::{wide})"
+    raise AssertionError(one)
 
 
 def _number_at(one: Field, kind: Kind) -> str:

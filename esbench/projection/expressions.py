@@ -56,20 +56,35 @@ class Expression:
         self.text = text
         self.columns = dict(columns)
         self.sql = judged(text) if condition else tried(text)
-        given = ", ".join(f"?::{kind} as {quote(name)}" for name, kind in self.columns.items())
-        self._query = f"select {{}} from (select {given})"
         self.kind = _kind(_proven(text, self.sql, self.columns), text)
+        # States that differ in other columns have one value in common, which is kept.
+        self._read = _named(text, self.columns)
+        given = ", ".join(f"?::{self.columns[name]} as {quote(name)}" for name in self._read)
+        self._query = f"select {{}} from (select {given})"
         self._cached = lru_cache(maxsize=4096)(self._evaluated)
 
     def __call__(self, state: Mapping[str, Any]) -> Any:
         """The value for one state."""
-        values = [state[name] for name in self.columns]
+        values = [state[name] for name in self._read]
         return self._cached(*(tuple(value) if isinstance(value, list) else value for value in values))
 
     def _evaluated(self, *values: Any) -> Any:
         bound = [str(v) if isinstance(v, (int, Decimal)) and not isinstance(v, bool) else _plain(v) for v in values]
         value = _rows(self._query.format(self.sql), bound)[0][0]
         return value + 0.0 if isinstance(value, float) else value
+
+
+def _named(text: str, columns: Mapping[str, str]) -> list[str]:
+    """The columns that an expression may read: those whose names stand in its text.
+
+    >>> _named("quantity >= 0", {"quantity": "HUGEINT", "name": "VARCHAR"})
+    ['quantity']
+    """
+    lowered = text.lower()
+    if "columns" in lowered or "unnamed" in lowered or "*)" in lowered:
+        return list(columns)  # it may mean them all
+    found = [name for name in columns if name.lower().replace('"', '""') in lowered]
+    return found or list(columns)
 
 
 def type_of(text: str, columns: Mapping[str, str]) -> str:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Context, Decimal
+from functools import lru_cache
 from typing import Any, Literal
 
 from esbench import payload
@@ -42,6 +43,10 @@ _exact = Context(prec=1_000)
 _PLACES = 60
 #: Integers and decimals have at most so many digits, here as in the engine.
 _DIGITS = 38
+
+
+#: No default was given, which is told from None.
+_NONE: Any = object()
 
 
 class OperandError(EsbenchError, ValueError):
@@ -156,7 +161,7 @@ class Operation(Operand):
         return f"{_inner(self.left)} {self.sign} {_inner(self.right)}"
 
 
-def field(path: str, *, default: Value | None = None) -> Field:
+def field(path: str, *, default: Value = _NONE) -> Field:
     """The value at a path (a JSON Pointer) in an event's payload, for the columns of a projection.
 
     Where there is none, or null, that event is a handler-error, unless ``default`` stands in for it. Of equal names in
@@ -173,7 +178,12 @@ def field(path: str, *, default: Value | None = None) -> Field:
         raise AggregateError(f"es.field: {error}") from None
     if "\0" in path:
         raise AggregateError("es.field: no path has a NUL in it")
-    return Field(path, default)
+    if default is None:
+        raise AggregateError(
+            f'es.field("{path}", default=None): None is no value that an event can give a column; leave default= out, '
+            "and an event without the field is a handler-error, or name the value that stands in"
+        )
+    return Field(path, None if default is _NONE else default)
 
 
 def operand(value: object) -> Operand:
@@ -253,9 +263,12 @@ def _number(one: Operand, text: str | None, declared: Kind) -> Decimal:
     return number
 
 
+_steps = lru_cache(maxsize=1024)(payload.pointer)
+
+
 def _raw(one: Field, text: str | None) -> str | None:
     """The JSON text of a field; None where its default stands in."""
-    raw = None if text is None else raw_at(text, payload.pointer(one.path))
+    raw = None if text is None else raw_at(text, _steps(one.path))
     if raw is not None and raw != "null":
         return raw
     if one.default is None:
