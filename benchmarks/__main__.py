@@ -5,10 +5,18 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks import checks, load, projections, states
+from benchmarks import checks, fields, growth, load, migrations, projections, states
 from benchmarks.measure import machine
 
-PARTS = {"load": load.run, "checks": checks.run, "states": states.run, "projections": projections.run}
+PARTS = {
+    "load": load.run,
+    "checks": checks.run,
+    "states": states.run,
+    "projections": projections.run,
+    "fields": fields.run,
+    "migrations": migrations.run,
+    "growth": growth.run,
+}
 
 
 def main() -> None:
@@ -19,6 +27,7 @@ def main() -> None:
     parser.add_argument("--only", choices=sorted(PARTS), action="append", help="this part (may be repeated)")
     parser.add_argument("--folder", type=Path, default=Path(__file__).parent / "data", help="for logs and benches")
     given = parser.parse_args()
+    given.folder.mkdir(parents=True, exist_ok=True)
     print(f"{given.events:,} events, {given.rounds} rounds; {machine()}")
     for name in given.only or PARTS:
         PARTS[name](given.folder, given.events, given.rounds)

@@ -8,31 +8,46 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 
-__all__ = ["fresh", "in_turn", "machine", "report"]
+__all__ = ["Cost", "cost", "fresh", "in_turn", "machine", "report"]
 
 
-def in_turn(candidates: Mapping[str, Callable[[], object]], *, rounds: int = 3) -> dict[str, float]:
-    """The median seconds of each candidate over the rounds."""
-    seconds: dict[str, list[float]] = {name: [] for name in candidates}
+class Cost(NamedTuple):
+    """Seconds by the clock, and of the processors for this process alone, which other work adds little to."""
+
+    wall: float
+    cpu: float
+
+
+def cost(run: Callable[[], object]) -> Cost:
+    """What one run costs."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    run()
+    return Cost(time.perf_counter() - wall, time.process_time() - cpu)
+
+
+def in_turn(candidates: Mapping[str, Callable[[], object]], *, rounds: int = 3) -> dict[str, Cost]:
+    """The median cost of each candidate over the rounds."""
+    costs: dict[str, list[Cost]] = {name: [] for name in candidates}
     for _ in range(rounds):
         for name, run in candidates.items():
-            start = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}
+            costs[name].append(cost(run))
+    return {name: Cost(*(statistics.median(each) for each in zip(*some, strict=True))) for name, some in costs.items()}
 
 
 def report(
-    title: str, medians: Mapping[str, float], *, against: str, target: str = "", events: int | None = None
+    title: str, medians: Mapping[str, Cost], *, against: str, target: str = "", events: int | None = None
 ) -> None:
     """Print the medians and their ratios to one of them."""
     print(f"\n{title}{f'  (target: {target})' if target else ''}", flush=True)
-    for name, seconds in medians.items():
-        rate = f"  {events / seconds:12,.0f} events/s" if events else ""
-        print(f"  {name:44} {seconds:8.3f} s  {seconds / medians[against]:6.2f} x{rate}", flush=True)
+    base = medians[against]
+    for name, (wall, cpu) in medians.items():
+        rate = f"  {events / wall:12,.0f} events/s" if events else ""
+        ratios = f"{wall:8.3f} s  {wall / base.wall:6.2f} x  {cpu:8.3f} CPU s  {cpu / base.cpu:6.2f} x"
+        print(f"  {name:44} {ratios}{rate}", flush=True)
 
 
 def machine() -> str:

@@ -174,7 +174,8 @@ def sampled(source: Events, streams: int) -> Events:
             n=streams,
         )
     ]
-    return source.where("list_contains($_sampled::bigint[], stream_key)", _sampled=keys)
+    # A semi-join does not promise to keep the order.
+    return replace(source.where("stream_key in (select unnest($_sampled::bigint[]))", _sampled=keys), ordered=False)
 
 
 def position_map(result: Result) -> duckdb.DuckDBPyRelation:
@@ -196,7 +197,7 @@ def position_map(result: Result) -> duckdb.DuckDBPyRelation:
     """
     # Held in memory, because the tables beside the bench go with the run.
     cursor = work.con.cursor()
-    return cursor.from_arrow(cursor.sql(made, params=dict(work.parameters)).to_arrow_table())
+    return cursor.from_arrow(cursor.sql(made, params={**result.source.parameters, **work.parameters}).to_arrow_table())
 
 
 def failures(result: Result, count: int | None = None, *, limit: int = 1_000) -> pd.DataFrame:

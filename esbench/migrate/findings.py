@@ -54,13 +54,13 @@ def _origins(result: Result, findings: pd.DataFrame) -> dict[int, tuple[int | No
     if not positions:
         return {}
     rows = result.work.events.rows(
-        "select position, origin from events where source = 0 and list_contains($_wanted::bigint[], position)",
+        "select position, origin from events where source = 0 and position in (select unnest($_wanted))",
         _wanted=positions,
     )
     origins = dict(rows)
     streams = dict(
         result.source.rows(
-            "select position, stream_id from events where list_contains($_wanted::bigint[], position)",
+            "select position, stream_id from events where position in (select unnest($_wanted::bigint[]))",
             _wanted=sorted(origin for origin in origins.values() if origin is not None),
         )
     )
@@ -73,10 +73,10 @@ def _keys(
     """For each finding the key by its event in the source, and the one by its stream there."""
     keys: list[tuple[Hashable, Hashable]] = []
     for row in findings.to_dict("records"):
-        place = origin = row["position"]
-        stream = row["stream_id"]
+        place = origin = None if missing(row["position"]) else int(row["position"])
+        stream = None if missing(row["stream_id"]) else row["stream_id"]
         if origins is not None:
-            origin, source_stream = origins.get(place, (None, None))
+            origin, source_stream = (None, None) if place is None else origins.get(place, (None, None))
             stream = source_stream or stream
         width = None
         if row["check"] in GAPS:

@@ -15,7 +15,10 @@ from esbench.migrate.migration import Migration
 from esbench.migrate.running import Result, run
 from esbench.show import count
 
-__all__ = ["Gate", "Outcome", "Seen", "judged"]
+__all__ = ["STATED", "Gate", "Outcome", "Seen", "judged"]
+
+#: So many events that fail a gate are named.
+STATED = 20
 
 Status = Literal["passed", "failed", "not applicable"]
 
@@ -78,7 +81,13 @@ def _no_failures(seen: Seen) -> Outcome:
         return Outcome(name, "passed", "no step failed on an event")
     steps = seen.counts.steps
     where = ", ".join(f"{row.failed:,} at step {row.step}" for row in steps[steps["failed"] > 0].itertuples())
-    return Outcome(name, "failed", f"{count(failed, 'event')} would stay as they are: {where}")
+    named = seen.result.work.events.df(
+        f"""
+        select failed + 1 as step, stream_id, version, event_type, failure as error
+        from events where failed is not null order by failed, source, origin, nth limit {STATED}
+        """
+    )
+    return Outcome(name, "failed", f"{count(failed, 'event')} would stay as they are: {where}", named)
 
 
 def _same_again(seen: Seen) -> Outcome:

@@ -82,6 +82,11 @@ class Migration:
         return "Python" if any(step.form.startswith("Python") for step in self.steps) else "SQL"
 
     @property
+    def private(self) -> bool:
+        """Whether a step replaces what nobody may read any more: then it is applied to a file of its own."""
+        return any(step.private for step in self.steps)
+
+    @property
     def text(self) -> str:
         """The migration in words, with the source of the functions in it; kept with the log that it makes."""
         lines = [f"migration {self.name}", *([self.note] if self.note else [])]

@@ -19,13 +19,15 @@ __all__ = ["Result", "kept", "run"]
 class Result:
     """What a migration makes: ``work`` with positions given anew where rows were added, and ``dropped``.
 
-    ``dropped`` is a query for ``(source, origin, step)`` of the source events that no row comes from.
+    ``dropped`` is a query for ``(source, origin, step)`` of the source events that no row comes from. ``private`` are the
+    numbers of private steps, each with the work before it, where the values still stand that it replaces.
     """
 
     source: Events
     migration: Migration
     work: Work
     dropped: str
+    private: tuple[tuple[int, Work], ...] = ()
 
     @property
     def events(self) -> Events:
@@ -42,10 +44,13 @@ def run(source: Events, migration: Migration, *, executor: Executor | None = Non
     scratch = Scratch(source.con)
     scratch.held.append(migration)
     work = replace(started(source, scratch), executor=executor)
+    private = []
     for number, step in enumerate(migration.steps):
+        if step.private:
+            private.append((number, work))
         work = _stepped(work, number, step)
     work = _placed(work)
-    return Result(source, migration, work, _dropped(work))
+    return Result(source, migration, work, _dropped(work), tuple(private))
 
 
 def kept(result: Result) -> Result:
@@ -91,11 +96,14 @@ def _placed(work: Work) -> Work:
 
 def _dropped(work: Work) -> str:
     """SQL for the source events that are gone; one that lives on in another row is not."""
-    made = work.events.query
+    # Only where rows were added there may be another row.
+    living = f"""
+        and (source, origin) not in (
+            select (source, unnest(list_concat([origin], others))) from ({work.events.query}) where origin is not null
+        )
+    """
     return f"""
         select source, origin, min(step) as step from {work.scratch.table("gone")}
-        where not merged and (source, origin) not in (
-            select (source, unnest(list_concat([origin], others))) from ({made}) where origin is not null
-        )
+        where not merged {living if work.added else ""}
         group by all
     """

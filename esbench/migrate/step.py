@@ -89,6 +89,8 @@ class Step(ABC):
     drops = False
     #: Whether what it makes of a stream depends on that stream alone, and goes nowhere else.
     local = True
+    #: Whether it replaces what nobody may read any more: such a migration goes into a file of its own.
+    private = False
 
     @property
     @abstractmethod

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from esbench.events import Events
-from esbench.migrate.gates import Outcome, Seen
+from esbench.migrate.gates import STATED, Outcome, Seen
 from esbench.migrate.migration import Migration
 from esbench.migrate.running import Result, run
-from esbench.migrate.step import MigrationError, Step, name_of, which
+from esbench.migrate.step import MigrationError, Step, Which, name_of, which
 from esbench.migrate.work import Work, rewritten
 from esbench.payload import functions
 from esbench.show import cell
@@ -90,10 +90,11 @@ def upcast(
 
 def chain(upcasters: Iterable[Upcast]) -> Migration:
     """Upcasters in the order in which they are to run, as a migration. Raises MigrationError for a broken chain."""
-    listed = sorted(upcasters, key=lambda step: (step.type, step.from_))
-    for each in listed:
+    given = list(upcasters)
+    for each in given:
         if not isinstance(each, Upcast):
-            raise MigrationError(f"a chain is made of es.upcast(...), not of {each!r}")
+            raise MigrationError(f"a chain is made of es.upcast(...), not of {each!r:.80}")
+    listed = sorted(given, key=lambda step: (step.type, step.from_))
     for problem in _problems(listed).values():
         raise MigrationError(problem)
     return Migration("upcasters", listed)
@@ -126,7 +127,16 @@ def chains_complete(seen: Seen) -> Outcome | None:
     ]
     told = [*problems.values(), *left]
     if told:
-        return Outcome(name, "failed", "; ".join(told))
+        stuck = seen.result.events.df(
+            f"""
+            select stream_id, version, event_type, schema_version
+            from events join (select unnest($_types) as event_type, unnest($_ends) as last) using (event_type)
+            where coalesce(schema_version, 1) < last order by position limit {STATED}
+            """,
+            _types=sorted(ends),
+            _ends=[ends[event_type] for event_type in sorted(ends)],
+        )
+        return Outcome(name, "failed", "; ".join(told), stuck)
     reached = ", ".join(f"{cell(event_type)} at {end}" for event_type, end in sorted(ends.items()))
     return Outcome(name, "passed", f"every event reaches the end of its chain: {reached}")
 
@@ -138,22 +148,16 @@ def _problems(steps: Iterable[Upcast]) -> dict[str, str]:
     for step in steps:
         by_type.setdefault(step.type, []).append(step)
     for event_type, listed in by_type.items():
-        starts: dict[int, Upcast] = {}
+        # Two that differ in their streams or condition may share a version between them.
+        known: dict[tuple[int, Which], Upcast] = {}
         for step in listed:
-            known = starts.get(step.from_)
-            # Two that differ in their streams or condition may share a version between them.
-            if known is not None and known.which == step.which:
+            other = known.setdefault((step.from_, step.which), step)
+            if other is not step:
                 found[event_type] = (
-                    f"{cell(event_type)} has two upcasters from version {step.from_}: {known.sentence}, {step.sentence}"
+                    f"{cell(event_type)} has two upcasters from version {step.from_}: {other.sentence}, {step.sentence}"
                 )
-            starts[step.from_] = step
+        starts = {step.from_ for step in listed}
         reached = {step.to for step in listed}
-        first = min(starts)
-        for start in sorted(starts):
-            if start != first and start not in reached:
-                found.setdefault(
-                    event_type, f"the chain of {cell(event_type)} has a hole: nothing leads to version {start}"
-                )
         end = max(reached)
         for stop in sorted(reached):
             if stop != end and stop not in starts:

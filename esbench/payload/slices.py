@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from esbench.payload.engine import FUNCTION
 from esbench.payload.sql import stable
 
-__all__ = ["TEXT", "appended", "called", "chained", "is_name", "moved", "removed", "renamed", "replaced"]
+__all__ = ["TEXT", "appended", "called", "chained", "is_name", "listed", "moved", "removed", "renamed", "replaced"]
 
 #: Names that stand in JSON text as they are, and in a pointer of the engine; digits could be an index of an array.
 _PLAIN = re.compile(r"[^\W\d][\w .:@$-]*")
@@ -72,6 +72,13 @@ def replaced(column: str, steps: Sequence[str], raw: str) -> str | None:
     if not _plain(steps) or len(raw) > _LONG:
         return None
     return _proven(column, steps, _with_value(column, steps, raw))
+
+
+def listed(column: str, steps: Sequence[str]) -> str | None:
+    """SQL: a JSON array of the value at a path, as it is written; an empty one where there is none."""
+    if not _plain(steps):
+        return None
+    return f"case when {_compact(column)} then '[' || coalesce({_slice(column, steps)}, '') || ']' end"
 
 
 def appended(column: str, steps: Sequence[str], raw: str, *, replace: bool) -> str | None:
