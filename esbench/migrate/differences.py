@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,13 +56,20 @@ def differences(result: Result, changed: int, *, limit: int = LIMIT) -> Differen
         _wanted=after["origin"].to_pylist(),
     )
     olds = {row["position"]: row for row in _rows(before)}
+    news = list(_rows(after))
+    # An event that keeps its id is the one that others were inserted beside.
+    stay = {new["origin"] for new in news if new["event_id"] == olds[new["origin"]]["event_id"]}
     groups: dict[tuple[Any, ...], list[Any]] = {}
     compared = 0
-    for new in _rows(after):
+    for new in news:
         old = olds[new["origin"]]
         compared += 1
-        found = list(_changes(old, new))
-        shape = tuple(dict.fromkeys(_said(path, one, other) for path, one, other in found))
+        if new["origin"] in stay and new["event_id"] != old["event_id"]:
+            found = [(f"{new['event_type']} beside it", ABSENT, new["data"])]
+            shape: tuple[str, ...] = (f"{new['event_type']} inserted beside it",)
+        else:
+            found = list(_changes(old, new))
+            shape = tuple(_shape(found))
         group = groups.setdefault((old["event_type"], shape), [0, new["origin"], found])
         group[0] += 1
     return Differences(_frame(sorted(groups.items(), key=lambda item: (-item[1][0], str(item[0])))), compared, changed)
@@ -72,7 +79,7 @@ def _frame(listed: list[tuple[tuple[Any, ...], list[Any]]]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "event_type": pd.Series([key[0] for key, _ in listed], dtype="str"),
-            "shape": pd.Series([", ".join(key[1]) or "nothing" for key, _ in listed], dtype="str"),
+            "shape": pd.Series(["; ".join(key[1]) or "only its version" for key, _ in listed], dtype="str"),
             "events": pd.Series([group[0] for _, group in listed], dtype="int64"),
             "position": pd.Series([group[1] for _, group in listed], dtype="int64"),
             "before": pd.Series(
@@ -115,8 +122,12 @@ def _changes(old: dict[str, Any], new: dict[str, Any]) -> Iterator[tuple[str, An
             yield f"{prefix}text", old[name], new[name]
 
 
-def _said(path: str, before: Any, after: Any) -> str:
-    """One change in words that are the same for every event of its shape."""
-    steps = [("*" if step.isdigit() else step) for step in path.split("/")]
-    what = "added" if before is ABSENT else "removed" if after is ABSENT else "changed"
-    return f"{'/'.join(steps)} {what}"
+def _shape(found: Iterable[tuple[str, Any, Any]]) -> Iterator[str]:
+    """Changes in words that are the same for every event of their shape: paths that are added, removed, changed."""
+    said: dict[str, dict[str, None]] = {"changed": {}, "removed": {}, "added": {}}
+    for path, before, after in found:
+        what = "added" if before is ABSENT else "removed" if after is ABSENT else "changed"
+        said[what]["/".join("*" if step.isdigit() else step for step in path.split("/"))] = None
+    for what, paths in said.items():
+        if paths:
+            yield f"{', '.join(paths)} {what}"

@@ -104,15 +104,22 @@ def _same_again(seen: Seen) -> Outcome:
 
 
 def _differing(first: Result, second: Result) -> pd.DataFrame:
-    """Some of the events that differ between two runs."""
-    columns = "source, origin, nth, stream_id, version, event_type"
-    hashed = f"{columns}, hash(events) as hashed"
-    one, other = (
-        result.work.events.arrow(f"select {hashed} from events order by source, origin, nth")
-        for result in (first, second)
+    """Some of the events that differ between two runs, as they stand in either."""
+    one, other = first.work.events, second.work.events
+    hashed = f"select source, origin, nth, stream_id, version, event_type, {HASH} as hashed"
+    return one.df(
+        f"""
+        select min(origin) as origin, any_value(stream_id) as stream_id, min(version) as version,
+            any_value(event_type) as event_type
+        from (
+            {hashed} from events group by all union all {hashed} from ({other.query}) group by all
+        )
+        group by source, origin, nth
+        having count(*) <> 2 or count(distinct hashed) <> 1
+        order by source, origin, nth limit {STATED}
+        """,
+        **other.parameters,
     )
-    differing = one.to_pandas().merge(other.to_pandas(), how="outer", indicator=True)
-    return differing[differing["_merge"] != "both"].drop(columns=["hashed", "_merge"]).drop_duplicates().head(20)
 
 
 def _idempotent(seen: Seen) -> Outcome | None:

@@ -86,7 +86,9 @@ def summary(run: Told) -> str:
     counts = run.counts
     fates = ", ".join(f"{n:,} {fate}" for fate, n in counts.fates.items() if n)
     failed = len(run.failed)
-    gates = f"{failed} of {show.count(len(run.gates), 'gate')} failed" if failed else f"{len(run.gates)} gates, none failed"
+    gates = (
+        f"{failed} of {show.count(len(run.gates), 'gate')} failed" if failed else f"{len(run.gates)} gates, none failed"
+    )
     sample = "" if run.sample is None else f", a sample of {show.count(run.sample, 'stream')}"
     return (
         f"{show.cell(run.migration.name)} on {show.cell(run.name)}{sample}: {show.count(counts.before, 'event')} "
@@ -105,7 +107,7 @@ def text(run: Told, *, width: int = _WIDTH) -> str:
     if len(changed):
         parts.append("event types\n" + show.plain(changed, width=width))
     if len(run.changes.groups):
-        parts.append(f"changes{_looked(run)}\n" + show.plain(_shapes(run), width=width))
+        parts.append("\n".join([f"changes{_looked(run)}", *_shape_lines(run, width)]))
     if len(run.failures):
         parts.append(_failures_title(run) + "\n" + show.plain(_failures(run), width=width))
     parts += [show.wrapped(line, width, indent="  ") for line in _finding_lines(run)]
@@ -226,6 +228,16 @@ def _shapes(run: Told) -> pd.DataFrame:
             ],
         }
     )
+
+
+def _shape_lines(run: Told, width: int) -> Iterator[str]:
+    """For a terminal each shape on lines of its own, since a table would cut what there is to see."""
+    shapes = _shapes(run)
+    left = len(f"{shapes['events'].max():,}")
+    for event_type, shape, events, example in shapes.itertuples(index=False, name=None):
+        told = f"{show.cell(event_type, width=60)}: {show.cell(shape, width=300)}"
+        yield show.wrapped(told, width, first=f"{events:>{left},}  ", indent=" " * (left + 4))
+        yield show.wrapped(show.cell(example, width=2 * width), width, first=" " * (left + 4), indent=" " * (left + 6))
 
 
 def _example(position: int, before: Mapping[str, Any], after: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from esbench.event import literal
 from esbench.migrate.step import MigrationError, Step, Which, which
@@ -112,16 +112,31 @@ class DropDuplicates(Step):
     def over(self, work: Work, number: int) -> Work:
         hit, bound = self.which.sql(number)
         named = "event_id, case when event_id is null then version end"
-        same = f"stream_key, {named}, event_type, schema_version, data, metadata"
-        # Numbered first, because a condition cannot hold a window.
-        numbered = work.over(
-            f"""
-            select *, row_number() over (partition by {same} order by version, position, nth) > 1 as again
-            from ({work.events.query})
-            """,
-            ordered=False,
+        # Numbers are cheap to compare, and few events share one; only those are told apart by their content.
+        events, scratch = replace(work.events, parameters={**work.events.parameters, **bound}), work.scratch
+        suspects = scratch.keep(
+            f"suspects {number}",
+            events,
+            f"select hash(stream_key, {named}) as named from events group by all having count(*) > 1",
         )
-        return removed(numbered, number, f"again and {hit}", **bound)
+        again = scratch.keep(
+            f"again {number}",
+            events,
+            f"""
+            select source, position, nth from (
+                select source, position, nth, ({hit}) and failed is null as met,
+                    row_number() over (
+                        partition by stream_key, {named}, event_type, schema_version, data, metadata
+                        order by version, position, nth
+                    ) as place
+                from events where hash(stream_key, {named}) in (from {suspects})
+            )
+            where met and place > 1
+            """,
+        )
+        if not scratch.rows(again):
+            return work
+        return removed(work, number, f"(source, position, nth) in (from {again})", unordered=True)
 
 
 def drop_duplicates(

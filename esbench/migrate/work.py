@@ -84,6 +84,12 @@ class Scratch:
         """Insert the rows of SQL over ``events`` into a scratch table."""
         self._run(f"insert into {self.table(name)}", events, text, parameters)
 
+    def rows(self, table: str) -> int:
+        """How many rows a scratch table has."""
+        with self.con.cursor() as cursor:
+            ((rows,),) = cursor.execute(f"select count(*) from {table}").fetchall()
+        return int(rows)
+
     def _run(self, verb: str, events: Events, text: str, parameters: Mapping[str, Any]) -> None:
         cursor = self.con.cursor()
         try:
@@ -192,9 +198,16 @@ def edited(work: Work, number: int, hit: str, edit: edits.Edit, *, column: str =
     return rewritten(work, number, hit, {column: edits.sql(edit, column)}, **parameters)
 
 
-def removed(work: Work, number: int, hit: str, *, leave_gap: bool = False, **parameters: Any) -> Work:
-    """Without the rows that meet a condition; what follows in their streams closes up, unless a gap is to be left."""
+def removed(
+    work: Work, number: int, hit: str, *, leave_gap: bool = False, unordered: bool = False, **parameters: Any
+) -> Work:
+    """Without the rows that meet a condition; what follows in their streams closes up, unless a gap is to be left.
+
+    ``unordered``: the condition has a join in it, which does not promise to keep the order.
+    """
     scratch = work.scratch
+    if unordered:
+        work = work.over(work.events.query, ordered=False)
     asked = work.over(_hit(work, hit), **parameters).events
     gone = scratch.keep(
         f"gone {number}",
@@ -250,7 +263,7 @@ def shifted(work: Work, number: int, net: str, *, anchor: str = "version") -> Wo
         from {net}
         """,
     )
-    if not work.events.rows(f"select count(*) from {total}")[0][0]:
+    if not work.scratch.rows(total):
         return work.over(f"select {columns()} from ({work.events.query})")
     kept, names = work.events.query, columns("version", prefix="moving.")
     return work.over(

@@ -84,10 +84,13 @@ def mapped(log: Log) -> None:
             case "rename":
                 return [oracle.changed(row, number, event_type="Renamed")]
             case "two":
-                first = {**oracle.changed(row, number, event_type="One"), "fresh": True}
-                if row["data"] is None:
-                    return [first, own]
-                return [first, {**oracle.changed(row, number, data=None), "fresh": True}]
+                both = [oracle.changed(row, number, event_type="One"), oracle.changed(row, number, data=None)]
+                # Only the first of those that are the event itself keeps its id.
+                itself = [row["event_type"] == "One", row["data"] is None]
+                for place, one in enumerate(both):
+                    if not itself[place] or (place and itself[0]):
+                        one |= {"fresh": True, "steps": row["steps"] | 1 << number}
+                return both
             case "itself first":
                 return [own, oracle.new(row, number, "After", '{"a":1.5}')]
             case "itself last":

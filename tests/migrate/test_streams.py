@@ -47,6 +47,10 @@ def con():
 @st.composite
 def sources(draw: st.DrawFn) -> tuple[list[Row], Facts, str]:
     rows = draw(strategies.logs(max_streams=4, max_events=20))
+    if draw(st.integers(0, 3)):
+        # Names that the steps of these tests know, so that streams do meet.
+        named = dict(zip(dict.fromkeys(row.stream_id for row in rows), ("b-1", "a-1", "a-2", "c"), strict=False))
+        rows = [replace(row, stream_id=named[row.stream_id]) for row in rows]
     return rows, draw(strategies.facts_for(rows)), draw(st.sampled_from(("ordered", "unordered")))
 
 
@@ -260,7 +264,7 @@ def test_compacted_streams_start_with_the_state_that_was_folded(con, source, pat
     rows, facts, layout = source
     at = data.draw(strategies.coordinates(rows))
     counting = es.Aggregate("Counter", initial={"n": 0}, streams="*")
-    for name in ("Added", "Taken", "Failing"):
+    for name in ("Taken", "Reset"):  # fails on a payload of null alone
         counting.on(name)(strategies.HANDLERS[name])
 
     def taken(item: Item) -> bool:

@@ -270,3 +270,11 @@ def test_steps_build_upon_each_other(log):
         ("rest", 1, 5, "Made", 4, 0, 0b000010),
     ]
     assert result.work.events.rows(f"with x as ({result.dropped}) select * from x") == []
+
+
+def test_stream_recorded_out_of_order_keeps_its_own_order_when_merged(bench):
+    # Version 3 of a was recorded before 2, which folds before it.
+    log = log_of(bench, [("a", 1, "{}"), ("a", 3, "{}"), ("b", 1, "{}"), ("a", 2, "{}"), ("b", 2, "{}")], base=1)
+    rows = migrated(log, merge_streams(["a", "b"], "c")).work.events.rows("select origin from events order by version")
+    # Once version 1 is out, the earliest event left is a's version 3; what folds before it goes first.
+    assert [origin for (origin,) in rows] == [1, 4, 2, 3, 5]
