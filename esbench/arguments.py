@@ -134,6 +134,9 @@ def parser() -> argparse.ArgumentParser:
     what = made.add_mutually_exclusive_group()
     what.add_argument("--dry-run", action="store_true", help="only tell what it would do (the default)")
     what.add_argument("--apply", metavar="AS", help="make the new log, of that name, in the bench")
+    made.add_argument(
+        "--to", metavar="FILE", help="with --apply: make it in a new bench file of its own, as private migrations must"
+    )
     made.add_argument("--sample", type=_number, metavar="N", help="dry-run over only N streams, always the same ones")
     made.add_argument(
         "--accept",

@@ -24,6 +24,8 @@ from esbench.fold.snapshots import Snapshots
 from esbench.log import Log
 from esbench.migrate.apply import apply
 from esbench.migrate.dry import DryRun
+from esbench.migrate.elsewhere import apply_elsewhere
+from esbench.migrate.step import MigrationError
 from esbench.sources import files, frames, git
 from esbench.sources.columns import Clock, Columns
 from esbench.sources.staged import Staged
@@ -171,17 +173,39 @@ class Bench:
             cursor.close()
         return self[name]
 
-    def apply(self, run: DryRun, name: str, *, accept: Iterable[str] = ()) -> Log:
+    def apply(
+        self,
+        run: DryRun,
+        name: str,
+        *,
+        accept: Iterable[str] = (),
+        to: str | os.PathLike[str] | None = None,
+        keep_source_ids: bool = False,
+    ) -> Log:
         """Make the log that a dry run computed, all or nothing, with the lineage of every event.
 
-        ``accept`` names gates that may fail. Raises MigrationError where another gate fails, where the log has changed
-        since the dry run, or where the result is not the same; NameTaken; and BenchError where the bench cannot be
-        written.
+        ``accept`` names gates that may fail. ``to``: a bench file that is not there yet, which then holds this log and
+        nothing else; a migration with private steps (mask, redact, pseudonymise, forget) needs one. Every table of that
+        file and its bytes are then searched for the values that were replaced, and where one is found there is no file.
+        ``keep_source_ids``: with the ids that the source's events had, by position, in ``esbench.source_ids``.
+
+        Raises MigrationError where another gate fails, where the log has changed since the dry run, or where the result
+        is not the same; NameTaken; and BenchError where the bench cannot be written.
         """
+        if not isinstance(run, DryRun):
+            raise MigrationError(f"a dry run is applied, as bench.apply(log.dry_run(migration), name) does, not {run!r:.80}")
+        if not isinstance(name, str) or not name or "\0" in name:
+            raise MigrationError(f"a log needs a name: {name!r} is none")
+        if to is None and keep_source_ids:
+            raise MigrationError("keep_source_ids= goes with to=: within a bench, lineage leads to the ids")
         cursor = self.con.cursor()
         try:
             _show_progress(cursor)
-            apply(cursor, run, name=name, accept=accept)
+            if to is None:
+                apply(cursor, run, name=name, accept=accept)
+                return self[name]
+            made = apply_elsewhere(cursor, run, name=name, to=to, accept=accept, keep_source_ids=keep_source_ids)
+            return open_bench(made)[name]
         except (duckdb.InterruptException, RuntimeError) as error:
             if "interrupted" in str(error).lower():
                 raise KeyboardInterrupt from None
@@ -190,7 +214,6 @@ class Bench:
             raise BenchError(_why(self.path or "memory", str(error))) from error
         finally:
             cursor.close()
-        return self[name]
 
     def __getitem__(self, name: str) -> Log:
         """The log of that name. Raises UnknownLog, with the nearest names."""

@@ -16,6 +16,7 @@ from esbench.events import Events, Stored
 from esbench.facts import Facts
 
 __all__ = [
+    "GONE",
     "LINEAGE",
     "REJECTS",
     "Entry",
@@ -60,6 +61,9 @@ create table if not exists esbench.dropped (log varchar, source utinyint, origin
 #: Columns that a log has besides when a migration made it: where each event comes from. ``origin`` is NULL where the
 #: event has its source's position.
 LINEAGE = ("origin", "others", "nth", "steps", "source")
+
+#: Stands before the name of a source that was dropped; no log's name has it.
+GONE = "\0"
 
 #: Rejects of every log.
 REJECTS = "select log, source, line, record, reason, raw, stream_id, version from esbench.rejects"
@@ -188,9 +192,18 @@ def record(
 
 
 def drop(con: duckdb.DuckDBPyConnection, name: str) -> None:
-    """Remove a log with its rejects, all or nothing."""
+    """Remove a log with its rejects, all or nothing.
+
+    What was made of it goes on to say so, and takes no later log of the same name for it.
+    """
     found = entry(con, name)
     with transaction(con):
+        for made, sources in con.execute("select log, sources from esbench.derived").fetchall():
+            told = json.dumps([GONE + source if source == name else source for source in json.loads(sources)])
+            if told != sources:
+                con.execute(
+                    "update esbench.derived set sources = $sources where log = $log", {"sources": told, "log": made}
+                )
         con.execute(f"drop table log.{quote(found.name)}")
         con.execute(f"drop table stream.{quote(found.name)}")
         listed = [("logs", "name"), ("inputs", "log"), ("rejects", "log")]

@@ -157,9 +157,11 @@ def _check(given: Namespace) -> int:
 
 def _migrate(given: Namespace) -> int:
     plan = migration(given.migration)
-    if given.apply is not None and given.bench is None:
-        raise EsbenchError("--apply makes a log in a bench file: say which with --bench FILE")
-    opened = _opened(given) if given.apply is None else open_bench(given.bench)
+    if given.to is not None and given.apply is None:
+        raise EsbenchError("--to FILE says where --apply AS makes the log: give both")
+    if given.apply is not None and given.to is None and given.bench is None:
+        raise EsbenchError("--apply makes a log in a bench file: --bench FILE beside the old one, or --to FILE in a new one")
+    opened = _opened(given) if given.apply is None or given.to is not None else open_bench(given.bench)
     with opened as bench, _workers(given.workers) as executor:
         run = _log(bench, given).dry_run(
             plan, sample=given.sample, checks=not given.skip_checks, executor=executor
@@ -174,7 +176,7 @@ def _migrate(given: Namespace) -> int:
                 _say("nothing was made: a gate failed. Mend the migration, or accept the gate by name with --accept")
             return 1
         if given.apply is not None:
-            print(bench.apply(run, given.apply, accept=given.accept), file=sys.stderr)
+            print(bench.apply(run, given.apply, accept=given.accept, to=given.to), file=sys.stderr)
     return 0
 
 

@@ -14,7 +14,7 @@ import zstandard
 
 from esbench.errors import EsbenchError, ExportError
 
-__all__ = ["PACKED", "packed", "part_of", "whole_file"]
+__all__ = ["PACKED", "named", "packed", "part_of", "whole_file"]
 
 #: Endings of packed files.
 PACKED = (".gz", ".zst")
@@ -64,6 +64,14 @@ def whole_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iter
     except BaseException:
         _remove(part)
         raise
+    _sync_folder(target.parent)
+
+
+def named(part: Path, target: Path) -> None:
+    """Give a finished file its name, in one step and lastingly. Raises ExportError where somebody else has made it."""
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+    _name(part, target, overwrite=False)
     _sync_folder(target.parent)
 
 

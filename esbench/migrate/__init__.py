@@ -29,6 +29,7 @@ from esbench.migrate.merged import merge_events
 from esbench.migrate.migration import Migration
 from esbench.migrate.moved import move_between
 from esbench.migrate.ordering import reorder
+from esbench.migrate.privacy import forget, mask, pseudonymise, pseudonymise_ids, redact
 from esbench.migrate.rekeying import rekey, rename_stream
 from esbench.migrate.renumbering import reissue_ids, reissue_positions, renumber, set_stream_type
 from esbench.migrate.step import MigrationError
@@ -54,15 +55,20 @@ __all__ = [
     "drop_events",
     "drop_field",
     "edit_metadata",
+    "forget",
     "insert_after",
     "insert_before",
     "map_events",
+    "mask",
     "merge_events",
     "merge_fields",
     "merge_streams",
     "move_between",
     "move_events",
     "move_field",
+    "pseudonymise",
+    "pseudonymise_ids",
+    "redact",
     "reissue_ids",
     "reissue_positions",
     "rekey",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from dataclasses import replace as replaced
 from decimal import Decimal
 from typing import Any
 
 from esbench import payload
-from esbench.migrate.step import EditStep, MigrationError, name_of, which
-from esbench.payload import edits, numbers
+from esbench.migrate.step import EditStep, MigrationError, Step, name_of, which
+from esbench.migrate.work import Work, rewritten
+from esbench.payload import edits, functions, numbers
 from esbench.show import cell
 
 __all__ = [
@@ -36,21 +38,64 @@ class FunctionStep(EditStep):
         return {name_of(self.function): self.function}
 
 
+@dataclass(frozen=True, repr=False)
+class Derived(Step):
+    """A member that a function of the whole payload gives."""
+
+    path: str = field(kw_only=True)
+    function: Callable[[Any], Any] = field(kw_only=True)
+    #: Kept alive, since the engine knows it by a number only.
+    call: functions.Call = field(kw_only=True, compare=False)
+    column: str = field(default="data", kw_only=True)
+    form = "Python"
+
+    @property
+    def functions(self) -> Mapping[str, Callable[..., Any]]:
+        return {name_of(self.function): self.function}
+
+    @property
+    def sentence(self) -> str:
+        inside = " in metadata" if self.column == "metadata" else ""
+        return f"add {_path(self.path)} by {name_of(self.function)}{inside} ({self.which})"
+
+    def over(self, work: Work, number: int) -> Work:
+        functions.register(work.events.con)
+        hit, bound = self.which.sql(number)
+        call = self.call if work.executor is None else work.held(replaced(self.call, executor=work.executor))
+        return rewritten(work, number, hit, {self.column: functions.sql(call, self.column)}, **bound)
+
+
 def add_field(
     path: str,
-    value: Any,
+    value: Any = None,
     *,
+    using: Callable[[Any], Any] | None = None,
     type: str | Iterable[str] | None = None,
     streams: str | None = None,
     where: str | None = None,
     replace: bool = False,
     metadata: bool = False,
-) -> EditStep:
-    """Add a member with a constant; one that exists keeps its value unless ``replace``. Missing parents are made.
+) -> Step:
+    """Add a member with a constant, or with what ``using`` makes of the decoded payload; missing parents are made.
+
+    One that exists keeps its value unless ``replace``.
 
     >>> add_field("/currency", "EUR", type="OrderPlaced")
     add /currency "EUR" (OrderPlaced)
+    >>> add_field("/lines_count", using=lambda data: len(data["lines"]))
+    add /lines_count by <lambda> (every event)
     """
+    if using is not None:
+        if value is not None:
+            raise MigrationError(f"add_field({path!r}): give one of a value and using=")
+        steps, function = payload.pointer(path), using
+
+        def derived(data: Any) -> Any:
+            return _put(data, steps, function, replace=replace)
+
+        column = "metadata" if metadata else "data"
+        taken = which(type, streams=streams, where=where)
+        return Derived(taken, path=path, function=using, call=functions.upcast_text(derived), column=column)
     raw = payload.encode(value)
     said = f"{'set' if replace else 'add'} {_path(path)} {cell(raw, width=60)}"
     return _edit(edits.Add(path, raw, replace=replace), said, type, streams, where, metadata)
@@ -226,6 +271,22 @@ def _edit(
     if function is None:
         return EditStep(taken, edit, words, column)
     return FunctionStep(taken, edit, words, column, function=function)
+
+
+def _put(data: Any, steps: tuple[str, ...], function: Callable[[Any], Any], *, replace: bool) -> Any:
+    """A payload with a member more, at the end of its object."""
+    if not steps or (payload.get(data, steps, _put) is not _put and not replace):
+        return data
+    value = function(data)
+    place = data
+    for step in steps[:-1]:
+        if not isinstance(place, dict):
+            break
+        place = place.setdefault(step, {})
+    if not isinstance(place, dict):
+        raise MigrationError("what the member is to stand in is no object")
+    place[steps[-1]] = value
+    return data
 
 
 def _path(path: str) -> str:

@@ -24,29 +24,42 @@ _LATEST = "coalesce(greatest(origin, list_max(others)), 0)"
 def carry_over(con: duckdb.DuckDBPyConnection, run: Extension, name: str) -> Entry:
     """Add what an extension made to its log, in one transaction. Raises MigrationError where earlier events differ."""
     found = entry(con, name)
+    if found.declared.get("run") == run.number:
+        return found
+    if found.declared.get("run") != run.of:
+        raise MigrationError(
+            f'"{cell(name)}" is not the log that was made of the run before this one: apply it under another name'
+        )
     work, target = run.result.work.events, f"log.{quote(name)}"
     seam = {"_seam": run.since}
     with transaction(con):
-        keys = [key for (key,) in work.rows("select distinct stream_key from events")]
+        if con.execute(f"select 1 from {target} where source is null limit 1").fetchall():
+            raise MigrationError(
+                f'"{cell(name)}" got events besides those that were made of "{cell(run.name)}": apply the run under '
+                "another name, which makes the whole log anew"
+            )
+        # Of some of these nothing may have been made.
+        keys = [key for (key,) in run.result.source.rows("select distinct stream_key from events")]
         stored = lineage_of(con, found).where("stream_key in (select unnest($_keys::bigint[]))", _keys=keys)
-        hashed = f"select count(*), coalesce(sum(hash({_VALUES}, source, origin, others, nth, steps)), 0)::varchar from events"
+        row = f"hash({_VALUES}, source, origin, others, nth, steps)"
+        hashed = f"select count(*), coalesce(sum({row}), 0)::varchar from events"
         was = con.execute(stored.whole(hashed), dict(stored.parameters)).fetchall()
         again = con.execute(work.whole(f"{hashed} where {_LATEST} <= $_seam"), {**work.parameters, **seam}).fetchall()
         if was != again:
             raise MigrationError(
-                f'the events appended since change what was made of earlier ones in "{cell(name)}": apply the run under '
-                "another name, which makes the whole log anew"
+                f'the events appended since change what was made of earlier ones in "{cell(name)}": apply the run '
+                "under another name, which makes the whole log anew"
             )
         ((last,),) = con.execute(f"select coalesce(max(position), 0) from {target}").fetchall()
         position = f"row_number() over (order by position, nth) + {last}" if run.result.work.added else "position"
+        columns = ", ".join(f"{position} as position" if name == "position" else name for name in CANONICAL)
         con.execute(
             f"""
             insert into {target}
             {
                 work.whole(f'''
                 select * replace (case when origin <> position then origin end as origin) from (
-                    select stream_key, {", ".join(f"{position} as position" if n == "position" else n for n in CANONICAL)},
-                        origin, others, nth, steps, source
+                    select stream_key, {columns}, origin, others, nth, steps, source
                     from events where {_LATEST} > $_seam
                 )
             ''')
@@ -64,7 +77,7 @@ def carry_over(con: duckdb.DuckDBPyConnection, run: Extension, name: str) -> Ent
         con.execute(
             f"""
             insert into esbench.dropped
-            select $_log, source, origin, step from ({run.result.dropped}) where origin > $_seam
+            {work.whole(f"select $_log, source, origin, step from ({run.result.dropped}) where origin > $_seam")}
             """,
             {**work.parameters, **seam, "_log": name},
         )

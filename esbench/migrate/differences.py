@@ -17,6 +17,10 @@ __all__ = ["Differences", "differences"]
 
 #: So many changed events are looked at; beyond that a part of them that depends on their positions alone.
 LIMIT = 50_000
+#: And not many more bytes of payloads than this, but so many events at least.
+_BYTES, _FEW = 64_000_000, 500
+#: So many shapes are told.
+_SHAPES = 1_000
 _TEXTS = ("data", "metadata")
 #: Versions move where a stream closes up, which is no change of the event.
 _PLAIN = tuple(name for name in CANONICAL if name not in ("position", "version", *_TEXTS))
@@ -43,6 +47,9 @@ def differences(result: Result, changed: int, *, limit: int = LIMIT) -> Differen
     if not changed:
         return Differences(_frame([]), 0, 0)
     work = result.work.events
+    if changed > _FEW:
+        ((size,),) = result.source.rows("select avg(strlen(data) + coalesce(strlen(metadata), 0)) from events")
+        limit = max(_FEW, min(limit, int(_BYTES / max(size or 0, 1))))
     # By a hash, because every tenth event of a log may well be of one type; of a column that no step has to make.
     share = "" if changed <= limit else f"and hash(origin) % {changed} < {limit}"
     columns = ", ".join(("source", "origin", *_PLAIN, *(f"{name}::varchar as {name}" for name in _TEXTS)))
@@ -72,7 +79,8 @@ def differences(result: Result, changed: int, *, limit: int = LIMIT) -> Differen
             shape = tuple(_shape(found))
         group = groups.setdefault((old["event_type"], shape), [0, new["origin"], found])
         group[0] += 1
-    return Differences(_frame(sorted(groups.items(), key=lambda item: (-item[1][0], str(item[0])))), compared, changed)
+    commonest = sorted(groups.items(), key=lambda item: (-item[1][0], str(item[0])))[:_SHAPES]
+    return Differences(_frame(commonest), compared, changed)
 
 
 def _frame(listed: list[tuple[tuple[Any, ...], list[Any]]]) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from esbench import payload
-from esbench.errors import nearest
+from esbench.errors import QueryError, nearest
 from esbench.fold.changes import leaves
 from esbench.migrate.counts import Counts
 from esbench.migrate.running import Result
@@ -33,9 +33,12 @@ def _paths(result: Result, step: EditStep) -> str:
     """The nearest of the paths that payloads have to the ones that an edit looks for."""
     wanted = [path for name in ("path", "paths") for path in _listed(getattr(step.edit, name, ()))]
     hit, bound = step.which.sql(0)
-    rows = result.source.rows(
-        f"select {step.column}::varchar from events where ({hit}) and {step.column} is not null limit {_LOOKED}", **bound
-    )
+    text = f"select {step.column}::varchar from events where ({hit}) and {step.column} is not null limit {_LOOKED}"
+    try:
+        rows = result.source.rows(text, **bound)
+    except QueryError:
+        # A condition may ask what is there only on the way.
+        return ""
     known = {path for (text,) in rows for path, _ in leaves(payload.decode(text))}
     return "".join(nearest(path, sorted(known)) for path in wanted if path not in known)
 

@@ -6,20 +6,23 @@ import uuid
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from typing import Any
 
 import duckdb
 import pandas as pd
 
 from esbench.aggregate import Aggregate
-from esbench.catalog import entries
+from esbench.catalog import entries, entry
 from esbench.event import At
 from esbench.events import Events
+from esbench.fold.progress import stage
 from esbench.migrate.counts import counted
 from esbench.migrate.differences import differences
 from esbench.migrate.doubts import doubts
 from esbench.migrate.findings import found
 from esbench.migrate.gates import Seen, judged
+from esbench.migrate.leaks import concealed, no_original_left
 from esbench.migrate.migration import Migration
 from esbench.migrate.running import Result, kept, run
 from esbench.migrate.stamp import Stamp, stamp
@@ -62,6 +65,10 @@ class DryRun(Told):
         """
         return extend(self)
 
+    def explore(self, *things: Any, **spec: Any) -> Any:
+        """A widget for a notebook: the migration desk, see :func:`esbench.widgets.explore`."""
+        return import_module("esbench.widgets").explore(self, *things, **spec)
+
     @property
     def events(self) -> Events:
         """The migrated events."""
@@ -83,7 +90,9 @@ def dry_run(
     findings before and after. Raises MigrationError for a step that does not stand over the events.
     """
     # Events that are appended meanwhile are not part of this run.
-    now = None if source.within is None else stamp(source.con, source.within)
+    if sample is not None and (isinstance(sample, bool) or not isinstance(sample, int) or sample < 1):
+        raise MigrationError(f"sample= is so many streams, at least one, not {sample!r}")
+    source, now = _current(source)
     taken = source if now is None else source.at(At(position=now.last))
     taken = taken if sample is None else sampled(taken, sample)
     seen = looked(taken, migration, checks=checks, executor=executor)
@@ -93,23 +102,38 @@ def dry_run(
     return DryRun(**seen, name=name, source=source, stamp=now, sample=sample, joined=joined)
 
 
+def _current(source: Events) -> tuple[Events, Stamp | None]:
+    """Events of a stored log as it is known now, and its stamp: a later batch may have come without their knowing."""
+    if source.within is None:
+        return source, None
+    now, known = stamp(source.con, source.within), entry(source.con, source.within)
+    return replace(source, facts=known.facts, ordered=source.ordered and known.ordered), now
+
+
 def looked(source: Events, migration: Migration, *, checks: bool, executor: Executor | None = None) -> dict[str, Any]:
     """What a dry run sees in some events."""
     result = run(source, migration, executor=executor)
-    if migration.form == "Python":
+    if migration.form == "Python" or migration.private:
+        stage("running your functions")
         result = kept(result)
+    stage("counting what becomes of events")
     counts = counted(result, migration)
     old, new = aggregates_of(migration)
+    if checks:
+        stage("looking for findings before and after")
     findings = found(result, old, new) if checks else None
+    stage("comparing events before and after")
+    changes = differences(result, counts.changed_rows)
+    stage("judging gates")
     return {
         "migration": migration,
         "result": result,
         "counts": counts,
-        "changes": differences(result, counts.changed_rows),
+        "changes": concealed(changes) if migration.private else changes,
         "failures": failures(result, counts.failed_rows),
         "findings": findings,
         "warnings": tuple(doubts(result, counts)),
-        "gates": judged(Seen(migration, result, counts, findings, executor), [chains_complete]),
+        "gates": judged(Seen(migration, result, counts, findings, executor), [chains_complete, no_original_left]),
     }
 
 
@@ -121,9 +145,10 @@ def aggregates_of(migration: Migration) -> tuple[list[Aggregate], list[Aggregate
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Extension(DryRun):
-    """A dry run of the streams that got events since another, which ``log`` was made of."""
+    """A dry run of the streams that got events since another, of number ``of``, which ``log`` was made of."""
 
     log: str = ""
+    of: str = ""
     since: int = 0
 
     @property
@@ -150,7 +175,8 @@ def extend(run: DryRun) -> DryRun:
     made = [found.name for found in entries(con) if found.declared.get("run") == run.number]
     if not made or not all(step.local for step in run.migration.steps):
         return dry_run(run.source, run.migration, name=run.name, checks=run.findings is not None)
-    upto = run.source.at(At(position=now.last))
+    source, _ = _current(run.source)
+    upto = source.at(At(position=now.last))
     affected = [
         key
         for (key,) in upto.rows("select distinct stream_key from events where position > $_seam", _seam=run.stamp.last)
@@ -158,7 +184,14 @@ def extend(run: DryRun) -> DryRun:
     part = upto.where("stream_key in (select unnest($_affected::bigint[]))", _affected=affected)
     whole = looked(replace(part, ordered=False), run.migration, checks=run.findings is not None)
     return Extension(
-        **whole, name=run.name, source=run.source, stamp=now, sample=None, log=made[-1], since=run.stamp.last
+        **whole,
+        name=run.name,
+        source=source,
+        stamp=now,
+        sample=None,
+        log=made[-1],
+        of=run.number,
+        since=run.stamp.last,
     )
 
 
@@ -185,12 +218,15 @@ def position_map(result: Result) -> duckdb.DuckDBPyRelation:
         with reached as (
             select position, max(latest) over (order by position) as latest
             from (
-                select position, greatest(origin, list_max(others)) as latest
-                from ({work.query}) where source = 0 or source is null
+                -- What comes from elsewhere no consumer of this log has seen.
+                select position, case when source = 0 and origin is not null
+                    then greatest(origin, list_max(others)) else {2**63 - 1} end as latest
+                from ({work.query})
             )
         ),
-        steps as (select latest, max(position) as position from reached where latest is not null group by latest)
-        select old.position as old_position, coalesce(steps.position, 0) as new_position
+        steps as (select latest, max(position) as position from reached group by latest)
+        select old.position as old_position,
+            coalesce(steps.position, (select least(min(position) - 1, 0) from reached), 0) as new_position
         from (select position from ({result.source.query})) as old
         asof left join steps on old.position >= steps.latest
         order by old_position

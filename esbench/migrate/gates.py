@@ -127,12 +127,22 @@ def _idempotent(seen: Seen) -> Outcome | None:
     if not seen.migration.idempotent:
         return None
     name = "migrating the result again changes nothing"
-    again = counted(run(seen.result.events, seen.migration, executor=seen.executor), seen.migration)
+    second = run(seen.result.events, seen.migration, executor=seen.executor)
+    again = counted(second, seen.migration)
     if not again.changed:
         return Outcome(name, "passed", f"all {count(again.before, 'event')} stay as they are")
     told = ", ".join(f"{n:,} {fate}" for fate, n in again.fates.items() if n and fate != "kept")
-    steps = again.steps
-    return Outcome(name, "failed", f"the second time: {told}", steps[steps["changed"] + steps["dropped"] > 0])
+    named = second.work.events.df(
+        f"""
+        select stream_id, version, event_type from ({second.source.query})
+        where position in (
+            select unnest(list_concat([origin], others)) from events where steps <> 0 or failed is not null
+            union all select origin from ({second.dropped})
+        )
+        order by position limit {STATED}
+        """
+    )
+    return Outcome(name, "failed", f"the second time: {told}", named)
 
 
 def _no_gap(seen: Seen) -> Outcome:

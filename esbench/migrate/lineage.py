@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 
-from esbench.catalog import entries, entry, events_of, lineage_of
+from esbench.catalog import GONE, entries, entry, events_of, lineage_of
 from esbench.errors import EsbenchError
 from esbench.show import cell
 
@@ -64,7 +64,8 @@ def lineage(con: duckdb.DuckDBPyConnection, name: str, stream_id: str, version: 
         raise EsbenchError(f'"{cell(stream_id)}" has no version {version} in "{cell(name)}"')
     rows = [*_before(con, known, name, here, 0), *_told(con, known, name, here, 0), *_after(con, known, name, here, 0)]
     frame = pd.DataFrame(dict(zip(_COLUMNS, column, strict=True)) for column in dict.fromkeys(rows))
-    return frame.astype({"version": "Int64"}).sort_values("generation", kind="stable", ignore_index=True)
+    frame = frame.astype({"version": "Int64", "position": "Int64"})
+    return frame.sort_values("generation", kind="stable", ignore_index=True)
 
 
 def _before(
@@ -134,8 +135,9 @@ def _told(
 ) -> Iterator[tuple[Any, ...]]:
     """A row for each of some events of a log."""
     if not any(found.name == name for found in entries(con)):
+        gone = "the log is no longer in the bench"
         for position in positions:
-            yield (generation, name, None, None, position, None, None, "", "the log is no longer in the bench")
+            yield (generation, name.removeprefix(GONE), None, None, position, None, None, "", gone)
         return
     made = known.get(name)
     found = entry(con, name)
@@ -149,5 +151,6 @@ def _told(
         _wanted=list(positions),
     )
     for position, stream_id, version, event_type, event_id, bits in rows:
-        by = "" if made is None else made.said(bits)
+        # To a log that a migration made others may have been appended.
+        by = "" if made is None or bits is None else made.said(bits)
         yield (generation, name, stream_id, version, position, event_type, event_id, by, "")

@@ -8,6 +8,7 @@ is missed: a text that holds a needle holds its window.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -53,15 +54,15 @@ class Needles:
     def __len__(self) -> int:
         return len(self._texts)
 
-    def within(self, column: pa.Array) -> Iterator[tuple[int, int]]:
+    def within(self, column: pa.Array[Any]) -> Iterator[tuple[int, int]]:
         """Rows of an array of texts, and the needle that each holds; a row comes once for every needle in it."""
         strings = column.cast(pa.large_string()).fill_null("")
-        offsets = np.frombuffer(strings.buffers()[1], np.int64)[strings.offset : strings.offset + len(strings) + 1]
-        data = strings.buffers()[2]
-        if data is None or not len(strings):
+        _, ends, data = strings.buffers()
+        if ends is None or data is None or not len(strings):
             return
+        offsets = np.frombuffer(memoryview(ends), np.int64)[strings.offset : strings.offset + len(strings) + 1]
         first = int(offsets[0])
-        straw = np.frombuffer(data, np.uint8)[first : int(offsets[-1])]
+        straw = np.frombuffer(memoryview(data), np.uint8)[first : int(offsets[-1])]
         bounds = offsets - first
         seen: set[tuple[int, int]] = set()
         for start, needle in self._candidates(straw):
@@ -136,7 +137,9 @@ class _Table:
                 if len(met):
                     yield from self._compared(straw, low + residue + met * self._width, windows[met])
 
-    def _compared(self, straw: _Bytes, at: _Numbers, keys: npt.NDArray[np.unsignedinteger]) -> Iterator[tuple[int, int]]:
+    def _compared(
+        self, straw: _Bytes, at: _Numbers, keys: npt.NDArray[np.unsignedinteger]
+    ) -> Iterator[tuple[int, int]]:
         first = np.searchsorted(self._keys, keys, "left")
         counts = np.searchsorted(self._keys, keys, "right") - first
         total = int(counts.sum())

@@ -7,17 +7,17 @@ a step says of itself, and what is kept of it, holds neither a key nor a value.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from esbench import payload
 from esbench.facts import Facts
-from esbench.migrate.among import declared, exactly, known
+from esbench.migrate.among import declared, known
 from esbench.migrate.regrouping import renamed
 from esbench.migrate.step import MigrationError, Step, Which, which
 from esbench.migrate.tokens import Forgotten, Key, Masked, Token
-from esbench.migrate.work import Work, columns, rewritten
+from esbench.migrate.work import Work, rewritten
 from esbench.payload import PayloadError, edits, engine
 from esbench.show import cell, count
 
@@ -56,12 +56,11 @@ def place(text: str) -> Place:
     """A place as a user names it: ``/path`` in the payload, ``metadata /path``, or a column that holds ids."""
     if text in _IDS:
         return Place(text)
-    column, _, path = text.rpartition(" /") if isinstance(text, str) and not text.startswith("/") else ("data", "", text)
-    if column not in _TEXTS or not isinstance(path, str):
+    column, mark, path = (f"data {text}" if str(text).startswith("/") else str(text)).partition(" /")
+    if column not in _TEXTS or not mark:
         raise MigrationError(f'{text!r} is no place: "/path", "metadata /path", {", ".join(_IDS)}')
-    found = Place(column, path if path.startswith("/") else f"/{path}")
-    _edit(found, Forgotten(frozenset(), "null"), "null")
-    return found
+    edits.Replace(f"/{path}", "null")  # raises for what is no path
+    return Place(column, f"/{path}")
 
 
 @dataclass(frozen=True, repr=False)
@@ -87,7 +86,9 @@ class PrivateStep(Step):
 
     def within(self, facts: Facts) -> tuple[Place, ...]:
         """The places in a log."""
-        named = [Place("metadata", facts.keys[each]) for each in _MENTIONS if each in facts.keys] if self.mentions else []
+        named = (
+            [Place("metadata", facts.keys[each]) for each in _MENTIONS if each in facts.keys] if self.mentions else []
+        )
         return tuple(dict.fromkeys((*self.places, *named)))
 
     def after(self, raw: str) -> str | None:
@@ -118,7 +119,9 @@ class PrivateStep(Step):
         hit, bound = self.hit(number)
         values: dict[str, str] = {}
         for column in _TEXTS:
-            made = [_edit(each, self.function, self.raw) for each in self.within(work.events.facts) if each.column == column]
+            made = [
+                _edit(each, self.function, self.raw) for each in self.within(work.events.facts) if each.column == column
+            ]
             if made:
                 values[column] = edits.sql(work.held(made[0] if len(made) == 1 else edits.Many(made)), column)
         for each in self.places:
@@ -175,7 +178,7 @@ def mask(
         raise MigrationError(f"mask(): with_= is one character, not {with_!r:.40}")
     where_ = _placed(path, metadata)
     but = f" but for its last {count(keep, 'character')}" if keep else ""
-    function = Masked(keep, with_, length=length)
+    function = Masked(keep, with_, bool(length))
     said = f"mask {where_}{but}{', its length shown' if length else ''}"
     return PrivateStep(which(type, streams=streams, where=where), places=(where_,), said=said, function=function)
 

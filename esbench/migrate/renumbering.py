@@ -169,6 +169,7 @@ class ReissuePositions(Step):
     """Positions without holes."""
 
     local = False
+
     @property
     def sentence(self) -> str:
         return "give positions anew, from 1"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from esbench.errors import QueryError
 from esbench.event import CANONICAL
 from esbench.events import Events
+from esbench.fold.progress import stage
 from esbench.migrate.migration import Migration
 from esbench.migrate.step import MigrationError, Step
 from esbench.migrate.work import Scratch, Work, columns, started
@@ -46,6 +47,7 @@ def run(source: Events, migration: Migration, *, executor: Executor | None = Non
     work = replace(started(source, scratch), executor=executor)
     private = []
     for number, step in enumerate(migration.steps):
+        stage(f"step {number + 1} of {len(migration.steps)}, {step.sentence}")
         if step.private:
             private.append((number, work))
         work = _stepped(work, number, step)

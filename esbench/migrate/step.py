@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -56,6 +57,14 @@ class Which:
 
 ALL = Which()
 
+#: What SQL gives anew each time: a dry run could promise nothing of it.
+_UNSTEADY = re.compile(
+    r"\b(?:(?:random|uuid|uuidv4|uuidv7|gen_random_uuid|now|today|ago|nextval|transaction_timestamp|get_current_time"
+    r"|get_current_timestamp)\s*\(|(?:current_(?:date|time|timestamp)|localtime|localtimestamp)\b)[^)]*\)?",
+    re.IGNORECASE,
+)
+_TEXTS = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*\"""")
+
 
 def which(types: str | Iterable[str] | None = None, *, streams: str | None = None, where: str | None = None) -> Which:
     """The events that a step takes; of all types where none is named. Raises MigrationError for what is no name."""
@@ -66,6 +75,12 @@ def which(types: str | Iterable[str] | None = None, *, streams: str | None = Non
     for text, option in ((streams, "streams"), (where, "where")):
         if text is not None and not isinstance(text, str):
             raise MigrationError(f"{option}= is a text, not {text!r}")
+    unsteady = _UNSTEADY.search(_TEXTS.sub("''", where or ""))
+    if unsteady:
+        raise MigrationError(
+            f"where={where!r}: {unsteady[0]} is something else each time, so that a dry run could not tell what is to "
+            "come: write the value itself"
+        )
     return Which(tuple(dict.fromkeys(named)), streams, where)
 
 

@@ -118,7 +118,8 @@ def html(run: Told) -> str:
     """The dry run for a notebook: lights for the gates, then tables; everything escaped, and capped."""
     lights = "".join(
         f'<li style="list-style:none;margin:.15em 0"><span style="color:{_COLOURS[gate.status]}">{_LIGHTS[gate.status]}'
-        f"</span> <b>{escape(show.cell(gate.name, width=300))}</b> {gate.status}: {escape(show.cell(gate.text, width=600))}"
+        f"</span> <b>{escape(show.cell(gate.name, width=300))}</b> {gate.status}: "
+        f"{escape(show.cell(gate.text, width=600))}"
         f"{_details(gate.details) if gate.status == 'failed' else ''}</li>"
         for gate in run.gates
     )
@@ -204,9 +205,12 @@ def _details(details: pd.DataFrame | None) -> str:
 
 
 def _columns(details: pd.DataFrame) -> pd.DataFrame:
-    """Of findings, what fits on a line."""
+    """Of findings, what fits on a line; of states, what tells anything, since all of them are unexpected."""
     told = ["severity", "check", "stream_id", "version", "explanation"]
-    return details[told] if set(told) <= set(details.columns) else details
+    if set(told) <= set(details.columns):
+        return details[told]
+    silent = [name for name in ("expected", "note") if name in details.columns and not details[name].any()]
+    return details.drop(columns=silent)
 
 
 def _trimmed(steps: pd.DataFrame) -> pd.DataFrame:
@@ -244,7 +248,7 @@ def _example(position: int, before: Mapping[str, Any], after: Mapping[str, Any])
     pairs = [
         f"{path}: {brief(before.get(path, ABSENT))} → {brief(after.get(path, ABSENT))}" for path in {**before, **after}
     ]
-    return f"at {position:,}: {'; '.join(pairs)}"
+    return f"at {position:,}{': ' if pairs else ''}{'; '.join(pairs)}"
 
 
 def _looked(run: Told) -> str:

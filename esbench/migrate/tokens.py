@@ -6,6 +6,7 @@ import hmac
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NoReturn
 
 from esbench import payload
@@ -79,14 +80,12 @@ class Key:
         )
 
 
+@dataclass(frozen=True, slots=True, weakref_slot=True, repr=False)
 class Token:
     """A text made a token by HMAC-SHA256: the same for the same text, wherever that stands, and for that alone."""
 
-    __slots__ = ("__weakref__", "key", "prefix")
-
-    def __init__(self, key: Key, prefix: str = "") -> None:
-        self.key = key
-        self.prefix = prefix
+    key: Key
+    prefix: str = ""
 
     def __repr__(self) -> str:
         return f"tokens made with {self.key!r}"
@@ -109,15 +108,13 @@ class Token:
         return payload.encode(self.of(text)) if text else None
 
 
+@dataclass(frozen=True, slots=True, repr=False)
 class Masked:
     """A text of which only the last characters are left."""
 
-    __slots__ = ("keep", "length", "mark")
-
-    def __init__(self, keep: int, mark: str, *, length: bool) -> None:
-        self.keep = keep
-        self.mark = mark
-        self.length = length
+    keep: int
+    mark: str
+    length: bool
 
     def __repr__(self) -> str:
         return "mask"
@@ -135,21 +132,19 @@ class Masked:
         return payload.encode(self.mark * (len(text) - len(left) if self.length else _MARKS) + left)
 
 
+@dataclass(frozen=True, slots=True, repr=False)
 class Forgotten:
     """A value that is one of a subject's becomes another; which these are, is not told."""
 
-    __slots__ = ("_raw", "values")
-
-    def __init__(self, values: frozenset[str], raw: str) -> None:
-        self.values = values
-        self._raw = raw
+    values: frozenset[str]
+    raw: str
 
     def __repr__(self) -> str:
         return "forget"
 
     def __call__(self, raw: str) -> str | None:
         """The other value for one of the subject's, None for any other."""
-        return self._raw if raw[0] not in "{[" and payload.text_form(raw) in self.values else None
+        return self.raw if raw[0] not in "{[" and payload.text_form(raw) in self.values else None
 
 
 def _long(secret: bytes, what: str) -> bytes:
@@ -163,7 +158,9 @@ def _long(secret: bytes, what: str) -> bytes:
 def _text(raw: str, done: str) -> str | None:
     """The text of a raw value, None for null. Raises PayloadError for what has no text to hide; never quotes it."""
     if raw[0] in "{[":
-        raise PayloadError(f"an object or an array is not {done}: name what is in it, as /customer/* does, or redact it")
+        raise PayloadError(
+            f"an object or an array is not {done}: name what is in it, as /customer/* does, or redact it"
+        )
     if raw in ("true", "false"):
         raise PayloadError(f"true and false are not {done}, which would not hide them: redact it")
     return payload.text_form(raw)

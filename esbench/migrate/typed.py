@@ -116,7 +116,7 @@ class DropDuplicates(Step):
         events, scratch = replace(work.events, parameters={**work.events.parameters, **bound}), work.scratch
         suspects = scratch.keep(
             f"suspects {number}",
-            events,
+            work.events,
             f"select hash(stream_key, {named}) as named from events group by all having count(*) > 1",
         )
         again = scratch.keep(

@@ -6,7 +6,7 @@ They are steps of a migration, and the same ones serve on read: a view of a log,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from esbench.events import Events
@@ -48,7 +48,9 @@ class Upcast(Step):
     def over(self, work: Work, number: int) -> Work:
         functions.register(work.events.con)
         hit, bound = self.which.sql(number)
-        call = self.call if work.executor is None else work.held(replace(self.call, executor=work.executor))
+        call = self.call
+        if work.executor is not None:
+            call = work.held(functions.upcast_text(self.function, executor=work.executor))
         return rewritten(
             work,
             number,
@@ -106,7 +108,7 @@ def upcasted(events: Events, upcasters: Iterable[Upcast]) -> Result:
 
 
 def chains_complete(seen: Seen) -> Outcome | None:
-    """The gate: every upcaster chain is complete, has no two steps for one version, and leads every event to its end."""
+    """The gate: every upcaster chain is complete, has no two steps for one version, and leads each event to its end."""
     steps = [step for step in seen.migration.steps if isinstance(step, Upcast)]
     if not steps:
         return None

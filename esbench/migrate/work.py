@@ -62,14 +62,23 @@ class Scratch:
     """Tables beside the bench, in memory and spilled to disk where they grow large; gone with the last user of them."""
 
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
-        self.con = con
+        # Whoever uses it holds the connection, which is not to live for our sake.
+        self._con = weakref.ref(con)
         self.held: list[Any] = []
         self.name = f"esbench scratch {next(_numbers)}"
         cursor = con.cursor()
         cursor.execute(f"attach ':memory:' as {quote(self.name)} (read_write)")
         cursor.execute(f"create table {self.table('gone')} ({_GONE})")
         cursor.close()
-        self.close = weakref.finalize(self, _detach, con, self.name)
+        # One that only stands for another may be gone before this is.
+        self.close = weakref.finalize(self, _detach, weakref.ref(getattr(con, "beneath", con)), self.name)
+
+    @property
+    def con(self) -> duckdb.DuckDBPyConnection:
+        """The connection beside whose database they are."""
+        con = self._con()
+        assert con is not None
+        return con
 
     def table(self, name: str) -> str:
         """The name of a scratch table, for SQL."""
@@ -99,7 +108,10 @@ class Scratch:
             cursor.close()
 
 
-def _detach(con: duckdb.DuckDBPyConnection, name: str) -> None:
+def _detach(known: weakref.ref[duckdb.DuckDBPyConnection], name: str) -> None:
+    con = known()
+    if con is None:
+        return
     try:
         con.cursor().execute(f"detach {quote(name)}")
     except duckdb.Error:

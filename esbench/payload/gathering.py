@@ -11,9 +11,9 @@ from esbench.payload.edit import steps_of
 from esbench.payload.engine import number_of, register
 from esbench.payload.scan import PayloadError
 from esbench.payload.slices import called, listed
-from esbench.payload.tree import Document
+from esbench.payload.tree import Document, opened
 
-__all__ = ["Gathered", "leaf_texts", "register", "sql"]
+__all__ = ["Gathered", "items", "leaf_texts", "register", "sql"]
 
 #: Strings, with the colon that makes one a name, and numbers; whatever else stands between them is no text.
 _TOKEN = re.compile(r'("(?:[^"\\]++|\\.)*+")([ \t\n\r]*:)?|(-?[0-9][0-9.eE+-]*)')
@@ -26,7 +26,7 @@ class Gathered:
     path: str
 
     def changed(self, texts: Sequence[str | None]) -> list[str | None]:
-        """The array for each; None where there is no value, or where the path leads through a name that stands twice."""
+        """The array for each; None where there is no value, or where a name on the path stands twice."""
         return [None if text is None else self._values(text) for text in texts]
 
     def _values(self, text: str) -> str | None:
@@ -44,6 +44,16 @@ def sql(gathered: Gathered, column: str) -> str:
     The database must know our function (:func:`register`), and ``gathered`` must live as long as the SQL is used.
     """
     return called(listed(column, steps_of(gathered.path)), column, number_of(gathered))
+
+
+def items(listed: str) -> list[str]:
+    """The raw items of a JSON array.
+
+    >>> items('["a", 1.10]')
+    ['"a"', '1.10']
+    """
+    level = opened(listed, known=True)
+    return [] if level is None else [str(member.value) for member in level.members]
 
 
 def leaf_texts(raw: str) -> Iterator[tuple[str, bool]]:

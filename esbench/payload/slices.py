@@ -15,7 +15,19 @@ from collections.abc import Sequence
 from esbench.payload.engine import FUNCTION
 from esbench.payload.sql import stable
 
-__all__ = ["TEXT", "appended", "called", "chained", "is_name", "listed", "moved", "removed", "renamed", "replaced"]
+__all__ = [
+    "TEXT",
+    "appended",
+    "called",
+    "chained",
+    "converted",
+    "is_name",
+    "listed",
+    "moved",
+    "removed",
+    "renamed",
+    "replaced",
+]
 
 #: Names that stand in JSON text as they are, and in a pointer of the engine; digits could be an index of an array.
 _PLAIN = re.compile(r"[^\W\d][\w .:@$-]*")
@@ -72,6 +84,21 @@ def replaced(column: str, steps: Sequence[str], raw: str) -> str | None:
     if not _plain(steps) or len(raw) > _LONG:
         return None
     return _proven(column, steps, _with_value(column, steps, raw))
+
+
+def converted(column: str, steps: Sequence[str], number: int) -> str | None:
+    """SQL: the text with what our function of that number makes of the one value of a member, or why it makes none."""
+    if not _plain(steps):
+        return None
+    needle, value = _needle(steps[-1]), _slice(column, steps)
+    made = f"""case when starts_with(esbench_made, '!') then esbench_made
+            else replace(({column})::varchar, {needle} || {value}, {needle} || esbench_made) end"""
+    return _proven(
+        column,
+        steps,
+        f"""case when {value} is not null
+                then list_transform([{FUNCTION}({value}, {number})], lambda esbench_made: {made})[1] end""",
+    )
 
 
 def listed(column: str, steps: Sequence[str]) -> str | None:

@@ -85,7 +85,7 @@ def taken(draw: st.DrawFn, *, one: bool = False, some: bool = False) -> tuple[di
     types = None if one else draw(st.sampled_from(kinds))
     streams = draw(st.sampled_from((None, None, "a-*", "*", "b-1", "[a-z]*?")))
     where = draw(st.sampled_from((None, None, *WHERES)))
-    if some and types is streams is where is None:
+    if some and types is None and streams is None and where is None:
         where = "version > 1"
 
     def hit(item: Item) -> bool:
