@@ -1,17 +1,19 @@
-"""The warehouse: two users order at once, and some lines of the export are damaged."""
+"""The warehouse: two users order at once, a delivery comes twice, and some lines of the export are damaged."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from recording import RANGE, Draft, Recorder, instant, moments
+from recording import FIRST, LAST, RANGE, Draft, Recorder, instant, moments
 
 __all__ = ["record"]
 
 CLERKS = ("amelie.roth", "jonas.weber", "mira.oeztuerk", "paul.ahrens", "warehouse-app")
+TWO_PLACES = "item-133"
 LABELS = "2024-04-02"  # from this day on ItemsAdded (with a label code) and ItemsOrdered have schema version 2
 
 
@@ -23,6 +25,8 @@ def spoil(draft: Draft, damage: Callable[[str], str], story: str) -> None:
 def record() -> Recorder:
     """The log, event by event."""
     log = Recorder("inventory.jsonl", "InventoryItem", seed=123)
+    shoppers = random.Random(7)  # its own, so that what else is drawn does not depend on it
+    prices: dict[str, Decimal] = {}
 
     def note(when: datetime | str, item: str, name: str, data: dict[str, Any], **more: Any) -> Draft:
         when = instant(when) if isinstance(when, str) else when
@@ -36,12 +40,19 @@ def record() -> Recorder:
         if name == "ItemsOrdered" and "schema" in more:
             data = {**data, "channel": log.pick(("web", "shop", "phone"))}
         version = more.get("version", log.following[item])
+        if name == "ItemsOrdered":
+            customer = f"{FIRST[shoppers.randrange(len(FIRST))]} {LAST[shoppers.randrange(len(LAST))]}"
+            data = {**data, "unit_price": prices[item], "customer_name": customer}
+        if name in ("ItemsAdded", "ItemsOrdered"):
+            # one item lies in two warehouses, and every other event of it is Leipzig's
+            data = {**data, "warehouse": "leipzig" if item == TWO_PLACES and version % 2 else "hamburg"}
         user = more.pop("user", log.pick(CLERKS))
         correlation = f"req-{log.random.getrandbits(40):010x}"
         metadata = {"user": user, "correlation_id": correlation, "expected_version": version - 1}
         return log.add(when, item, name, data, metadata=metadata, **more)
 
     def create(when: datetime | str, item: str, product: tuple[str, str, str]) -> None:
+        prices[item] = Decimal(product[2])
         note(when, item, "ItemCreated", {"sku": product[0], "name": product[1]})
 
     for number in range(100, 160):
@@ -73,6 +84,17 @@ def record() -> Recorder:
                 note(when, item, "ItemsOrdered", {"quantity": amount})
         if number % 17 == 0:
             note(times[-1] + timedelta(days=3), item, "ItemRetired", {"reason": "no longer in the range"})
+
+    # The last event of this item is taken for it, so that all others stay what they are.
+    once, again = [draft for draft in log.drafts if draft.stream == "item-127"][-2:]
+    again.version, again.event_id, again.schema = once.version, once.event_id, once.schema
+    again.data, again.metadata = once.data, once.metadata
+    log.plant(
+        "duplicate-event",
+        "the scanner at the gate sends a delivery twice: same id, same version, counted twice",
+        once,
+        again,
+    )
 
     item = "item-123"
     create("2024-02-12T08:41:07.204", item, RANGE[4])

@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module as _import_module
 from importlib.metadata import version as _version
+from types import ModuleType as _ModuleType
 
 from esbench.aggregate import Aggregate
 from esbench.bench import Bench
@@ -68,3 +70,16 @@ __all__ = [
 ]
 
 __version__ = _version("esbench")
+
+#: Leaves are imported when they are first asked for: they load what only notebooks need.
+_LEAVES = ("plots", "widgets")
+
+
+def __getattr__(name: str) -> _ModuleType:
+    if name in _LEAVES:
+        return _import_module(f"esbench.{name}")
+    raise AttributeError(f"module 'esbench' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LEAVES})

@@ -18,6 +18,9 @@ _FAINT = "opacity:.75;margin:.3em 0"
 #: So many characters of a value are shown in HTML: a sentence, but no payload of a megabyte.
 _LONG = 300
 
+#: Text of so many characters is not broken in HTML.
+_SHORT = 20
+
 #: No column of text is cut below the first while others can be; none at all below the second.
 _NARROW, _NARROWEST = 12, 6
 
@@ -107,15 +110,10 @@ def table(
     shown = rows.head(limit)
     total = len(rows) if of is None else of
     styles = [_CELL.format("right" if numeric else "left") for numeric in _numeric(rows)]
-    head = "".join(
-        f'<th style="{style}">{escape(cell(name))}</th>' for name, style in zip(rows.columns, styles, strict=True)
-    )
+    head = "".join(_html("th", style, cell(name)) for name, style in zip(rows.columns, styles, strict=True))
     body = "".join(
         "<tr>"
-        + "".join(
-            f'<td style="{style}">{escape(cell(value, width=_LONG))}</td>'
-            for value, style in zip(row, styles, strict=True)
-        )
+        + "".join(_html("td", style, cell(value, width=_LONG)) for value, style in zip(row, styles, strict=True))
         + "</tr>"
         for row in shown.itertuples(index=False, name=None)
     )
@@ -129,6 +127,11 @@ def table(
             "</div>",
         )
     )
+
+
+def _html(tag: str, style: str, text: str) -> str:
+    """A cell of a table; a name or a number stays on one line, where a long neighbour would break it."""
+    return f'<{tag} style="{style}{";white-space:nowrap" if len(text) <= _SHORT else ""}">{escape(text)}</{tag}>'
 
 
 def plain(rows: pd.DataFrame, *, width: int = 100, limit: int | None = None) -> str:

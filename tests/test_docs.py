@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import inspect
 import pkgutil
 import re
 import shlex
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -104,3 +106,23 @@ def test_readme_lists_the_checks_of_the_registry():
     _, _, rest = (ROOT / "README.md").read_text(encoding="utf-8").partition("<!-- checks -->")
     table = rest.partition("<!-- /checks -->")[0].strip().splitlines()
     assert table[2:] == rows
+
+
+def test_readme_lists_the_steps_of_a_migration_in_the_words_of_their_docstrings():
+    from esbench import migrate
+
+    others = {"added", "changed", "removed", "within", "same_state"}
+    steps = {name for name in migrate.__all__ if inspect.isfunction(getattr(migrate, name))} - others
+    _, _, rest = README.read_text(encoding="utf-8").partition("<!-- steps -->")
+    rows = rest.partition("<!-- /steps -->")[0].strip().splitlines()[2:]
+    told = [re.fullmatch(r"\| (attribute|event|stream|log|privacy) \| `(\w+)` \| (.*) \|", row) for row in rows]
+    assert all(told), rows
+    listed = [(row[2], row[3]) for row in told if row]
+    assert sorted(listed) == sorted((name, first_sentence(getattr(migrate, name))) for name in steps)
+
+
+def first_sentence(function: Callable[..., object]) -> str:
+    """What a docstring says first, on one line and in Markdown."""
+    text = " ".join((inspect.getdoc(function) or "").split())
+    text = re.sub(r":\w+:`([^`]+)`", r"`\1`", text).replace("``", "`")
+    return re.split(r"(?<=\.)(?:\s|$)", text, maxsplit=1)[0]

@@ -93,7 +93,13 @@ def entered(
     migration = run.migration
     facts = run.result.work.events.facts
     notes = (*map(said, facts.notes), said(f"made of {run.name} by migration {migration.name}"))
-    made = record(con, name, replace(facts, notes=notes), {"derived": True, "run": run.number}, ordered=True)
+    made = record(
+        con,
+        name,
+        replace(facts, notes=notes),
+        {"derived": True, "run": run.number, "issued": run.result.work.added},
+        ordered=True,
+    )
     # On this connection, since no other sees the log before the end.
     ((rows, total),) = con.execute(
         lineage_of(con, made).whole(f"select count(*), {hashed(migration)}::varchar from events")

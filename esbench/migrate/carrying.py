@@ -50,8 +50,17 @@ def carry_over(con: duckdb.DuckDBPyConnection, run: Extension, name: str) -> Ent
                 f'the events appended since change what was made of earlier ones in "{cell(name)}": apply the run '
                 "under another name, which makes the whole log anew"
             )
-        ((last,),) = con.execute(f"select coalesce(max(position), 0) from {target}").fetchall()
-        position = f"row_number() over (order by position, nth) + {last}" if run.result.work.added else "position"
+        ((last, as_issued),) = con.execute(
+            f"select coalesce(max(position), 0) as last, count(*) = last and coalesce(min(position), 1) = 1 from {target}"
+        ).fetchall()
+        issued = bool(found.declared.get("issued"))
+        if run.result.work.added and not issued and not as_issued:
+            raise MigrationError(
+                "among the events appended since are the first of which several come, so that all positions in "
+                f'"{cell(name)}" would be given anew: apply the run under another name, which makes the whole log anew'
+            )
+        issued = issued or run.result.work.added
+        position = f"row_number() over (order by position, nth) + {last}" if issued else "position"
         columns = ", ".join(f"{position} as position" if name == "position" else name for name in CANONICAL)
         con.execute(
             f"""
@@ -81,5 +90,5 @@ def carry_over(con: duckdb.DuckDBPyConnection, run: Extension, name: str) -> Ent
             """,
             {**work.parameters, **seam, "_log": name},
         )
-        declared = {**found.declared, "run": run.number}
+        declared = {**found.declared, "run": run.number, "issued": issued}
         return record(con, name, found.facts, declared, ordered=False)
