@@ -10,7 +10,7 @@ import pandas as pd
 from esbench import payload, show
 from esbench.checks.reader import reading
 from esbench.checks.suspects import mentions
-from esbench.errors import EsbenchError, UnknownStream
+from esbench.errors import BadCoordinate, EsbenchError, UnknownStream
 from esbench.event import At
 from esbench.events import Events, frame, stream_name
 from esbench.facts import MEANINGS
@@ -50,9 +50,14 @@ def would_accept(events: Events, stream_id: str | int, expected_version: int | N
     """What optimistic locking says to a command that was handled at a version, at a coordinate.
 
     It is accepted if the stream has that version there. ``expected_version=None`` expects no stream, and so does
-    the number before its first one. Raises UnknownStream, unless no stream is expected.
+    the number before its first one. Raises UnknownStream, unless no stream is expected, and BadCoordinate for what is
+    no version.
     """
     stream_id = stream_name(stream_id)
+    if expected_version is not None:
+        if isinstance(expected_version, bool) or not hasattr(expected_version, "__index__"):
+            raise BadCoordinate(f"expected_version is not an integer: {expected_version!r}")
+        expected_version = int(expected_version)
     try:
         stream = events.stream(stream_id)
     except UnknownStream:

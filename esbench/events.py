@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import duckdb
 import pandas as pd
@@ -18,6 +19,9 @@ from esbench.event import CANONICAL, At, Event
 from esbench.facts import Facts
 
 __all__ = ["Events", "Stored", "frame", "stream_name", "translated"]
+
+#: What relations need that are out in the world, as long as their connection lives.
+_lent: WeakKeyDictionary[duckdb.DuckDBPyConnection, dict[int, object]] = WeakKeyDictionary()
 
 #: Folding order: version, then position, stream by stream.
 ORDER = "stream_key, version, position"
@@ -131,8 +135,17 @@ class Events:
 
     def relation(self, text: str = "select * exclude (stream_key) from events") -> duckdb.DuckDBPyRelation:
         """A DuckDB relation over ``events``; executed again at every read."""
+        self.lend()
         with translated():
             return self.con.cursor().sql(self.whole(text), params=dict(self.parameters))
+
+    def lend(self) -> None:
+        """Keep what these events hold as long as their connection: a relation of them goes out into the world.
+
+        It may outlive them, and so may what is made of it, which nobody hears of.
+        """
+        if self.held is not None:
+            _lent.setdefault(getattr(self.con, "beneath", self.con), {})[id(self.held)] = self.held
 
     def batches(
         self,

@@ -155,7 +155,7 @@ def _races(
             )
             for each in events
         ]
-        if len(chosen) < 2:
+        if len({row["position"] for row in chosen}) < 2:
             raise BadEdit("a race has two events or more")
         return {row["position"]: min(one["version"] for one in chosen) for row in chosen}
     forks = [version for version, group in by_version.items() if len(group) > 1]

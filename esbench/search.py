@@ -19,13 +19,14 @@ from esbench.errors import AggregateError, nearest
 from esbench.event import At, Event
 from esbench.events import Events
 from esbench.fold import keyed, sql
+from esbench.fold.absent import refuse_absent
 from esbench.fold.changes import brief
 from esbench.fold.commits import within_commits
 from esbench.fold.copies import lent
 from esbench.fold.frames import moments
 from esbench.fold.keyed import StreamOrKey
 from esbench.fold.parallel import doubtful
-from esbench.fold.python import Step, described, first_of_forks, holds, steps
+from esbench.fold.python import Fault, Step, described, first_of_forks, holds, steps
 from esbench.fold.reading import narrowed
 from esbench.fold.state import SHOWN, Mark, trust_text
 from esbench.projection import Projection
@@ -56,6 +57,7 @@ class _Found:
     bad: bool = False
     runs: int = 0
     faults: list[Mark] = field(default_factory=list)
+    missed: dict[str, Fault] = field(default_factory=dict)
 
     def judge(self, step: Step, *, bad: bool) -> None:
         if bad and not self.bad:
@@ -66,7 +68,15 @@ class _Found:
         self.bad = bad
 
     def fail(self, step: Step) -> None:
-        """Keep the marks of handlers that failed up to the first bad version, as many as a trust text shows."""
+        """Keep the marks of handlers that failed up to the first bad version, as many as a trust text shows.
+
+        Of all that failed, what they missed is kept, once an event type and path.
+        """
+        event, error = step.event, str(step.error)
+        if error.endswith(" is missing"):
+            self.missed.setdefault(
+                f"{event.event_type} {error}", Fault(event.version, event.position, event.event_type, error)
+            )
         past = self.first is not None and step.event.version > self.first.event.version
         if not past and len(self.faults) <= SHOWN:
             self.faults.append(Mark(step.event.version, "handler-error"))
@@ -93,12 +103,14 @@ def first_bad(
     Columns: ``stream_id``; ``version``, ``position``, ``event_id``, ``event_type``, ``recorded_at`` of the event that
     made it bad; ``before`` and ``after``, the states; ``recovered_version`` and ``recovered_at``, where it first was
     good again, if ever; ``bad_at_end``; ``times`` it became bad; ``trust`` of the state at that version. Raises
-    AggregateError where a predicate raises, naming the event, and for an invariant that is not declared.
+    AggregateError where a predicate raises, naming the event, for an invariant that is not declared, and where a
+    projection reads a path that no event has.
     """
     refuse_other(aggregate)
     question = _asked(aggregate, predicate)
     aggregate = question.aggregate
     chosen = keyed.chosen(events, aggregate, stream, at=[at], forks=forks)
+    everything = chosen if stream is None else events
     taken = first_of_forks(chosen.at(at)) if forks == "first" else chosen.at(at)
     within = within_commits(taken) if question.whole_commits else frozenset()
     if stream is None:
@@ -111,12 +123,16 @@ def first_bad(
     survey, taken = surveyed(chosen, aggregate, at, forks, every_mark=True)
     every = groupby(steps(taken, aggregate, columns=_COLUMNS), key=attrgetter("key")) if survey.keys else ()
     found: list[tuple[Step, _Found, str]] = []
+    missed: dict[str, Fault] = {}
     for key, stream_steps in every:
         one = _searched(stream_steps, question, within)
+        missed |= one.missed
         if one.first is not None:
             marks = sorted([*survey.marks(key), *one.faults])
             so_far = [mark for mark in marks if mark.version <= one.first.event.version]
             found.append((one.first, one, trust_text(so_far, 1)))
+    if isinstance(aggregate, Projection):
+        refuse_absent(everything, aggregate, {0: missed.values()})
     firsts = [first.event for first, _, _ in found]
     again = [one.recovered for _, one, _ in found]
     return pd.DataFrame(
@@ -183,15 +199,25 @@ def _asked(aggregate: Aggregate, predicate: Predicate | str) -> _Question:
 
 def _declared(projection: Projection, expression: str) -> Projection:
     """The projection with an expression as its only invariant: that the expression is not true."""
+    negated = f"not ({expression}\n)"
     try:
-        return Projection(
-            projection.name,
-            projection.columns,
-            key=projection.declared_key,
-            stream_type=projection.stream_type,
-            streams=projection.streams,
-            unknown=projection.unknown,
-            invariants={expression: f"not ({expression}\n)"},
-        )
+        made = _judged_by(projection, expression, negated)
+        # By itself too, since a text such as "a) or (b" parses in brackets only, and then says something else.
+        _judged_by(projection, expression, expression)
     except AggregateError as error:
-        raise AggregateError(f"{error}{nearest(expression, projection.invariants)}") from None
+        said = str(error).replace(negated, expression)
+        raise AggregateError(f"{said}{nearest(expression, projection.invariants)}") from None
+    return made
+
+
+def _judged_by(projection: Projection, name: str, condition: str) -> Projection:
+    """The projection with one invariant instead of its own."""
+    return Projection(
+        projection.name,
+        projection.columns,
+        key=projection.declared_key,
+        stream_type=projection.stream_type,
+        streams=projection.streams,
+        unknown=projection.unknown,
+        invariants={name: condition},
+    )

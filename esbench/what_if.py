@@ -9,7 +9,7 @@ import pandas as pd
 
 from esbench import compare, travel
 from esbench.aggregate import Aggregate
-from esbench.branch import KEEP, Edits
+from esbench.branch import KEEP, BadEdit, Edits
 from esbench.event import At, at
 from esbench.events import Events
 from esbench.fold.keyed import StreamOrKey
@@ -107,5 +107,7 @@ class Editing:
         if by == "stream":
             some = self.edits.edited if stream is None else [stream]
             return compare.by_stream(pair, aggregate, ats, some, forks=forks)
+        if by != "version":
+            raise BadEdit(f'by= is "stream" or "version", not {by!r}')
         chosen = self.edits.stream_id if stream is None else stream
         return compare.by_version(pair, aggregate, ats, chosen, (old.origin, new.origin))

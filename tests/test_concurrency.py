@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -101,6 +102,10 @@ def test_no_stream_is_expected_where_there_is_none(stock):
     assert not stock.would_accept("item-123", expected_version=1, position=1)
     assert not stock.would_accept("item-123", expected_version=None)
     assert stock.would_accept("item-new", expected_version=None)
+    assert stock.would_accept("item-123", expected_version=np.int64(4))
+    for other in ("4", 4.0, True):
+        with pytest.raises(es.EsbenchError, match="expected_version is not an integer"):
+            stock.would_accept("item-123", expected_version=other)
     with pytest.raises(UnknownStream):
         stock.would_accept("item-new", expected_version=3)
 
@@ -179,6 +184,7 @@ def test_a_version_that_metadata_names_is_the_one_expected(con, counter):
         ({"versions": [2]}, r"no fork at version 2 of .a.. It has none. events= names"),
         ({"versions": [1], "events": [1, 2]}, "not both"),
         ({"events": [1]}, "two events or more"),
+        ({"events": [2, 2]}, "two events or more"),
     ],
 )
 def test_a_race_that_is_none_says_so(con, counter, options, text):

@@ -182,7 +182,14 @@ def _slips(refused, rows, projection):
 def test_a_path_that_no_event_has_is_an_error_that_names_those_there_are(log):
     slip = es.Projection("InventoryItem", {"n": es.total({"ItemsAdded": es.field("/quantty")})})
     message = 'projection "InventoryItem": no "ItemsAdded" that it covers has /quantty; they have /quantity'
-    for ask in (log.states, log.timeline, lambda one: log.diff(one, es.at(version=1))):
+    for ask in (
+        log.states,
+        log.timeline,
+        lambda one: log.diff(one, es.at(version=1)),
+        lambda one: log.diff(one, es.at(version=1), stream="item-1"),
+        lambda one: log.first_bad(one, "n < 0"),
+        lambda one: log.first_bad(one, lambda state: state["n"] < 0, "item-1"),
+    ):
         with pytest.raises(AggregateError, match=message):
             ask(slip)
     first = check(log.source, [slip], only=["handler-error"]).findings.iloc[0]
@@ -193,6 +200,48 @@ def test_a_path_that_some_event_has_is_no_error(log):
     sometimes = es.Projection("InventoryItem", {"n": es.total({"ItemCreated": es.field("/quantity")})})
     assert log.states(sometimes)["trust"].tolist() == ["complete", "past handler-error 1"]
     assert log.states(sometimes, version=0)["trust"].tolist() == []
+
+
+def test_a_path_that_another_stream_has_is_no_error(log):
+    # Events of item-2 have no /quantity that is created.
+    sometimes = es.Projection("InventoryItem", {"n": es.total({"ItemCreated": es.field("/quantity")})})
+    assert log.diff(sometimes, es.at(version=0), stream="item-2").empty
+    assert log.first_bad(sometimes, "n < 0", "item-2").empty
+    assert log.first_bad(sometimes, "n = 0")["stream_id"].tolist() == ["item-2"]
+
+
+def test_a_history_without_rows_has_the_declared_columns(log, stock):
+    every = log.history(stock, "item-1")
+    for none in (log.history(stock, "item-1", version=0), log.history(stock, "item-1", last=0)):
+        assert none.empty
+        assert none.columns.tolist() == every.columns.tolist()
+    odd = es.Projection("InventoryItem", {"changed": es.count("ItemsAdded")})
+    assert log.history(odd, "item-1", last=0).columns.tolist() == log.history(odd, "item-1").columns.tolist()
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("5.0", 5),
+        ("5e0", 5),
+        ("9007199254740993.0", 9007199254740993),
+        ("-12345678901234567890.0", -12345678901234567890),
+        ("1e22", 10**22),
+        ("9007199254740993.5", None),
+        ("100000000000000000000.5", None),
+        ("90071992547409931e-1", None),
+    ],
+)
+def test_an_integer_with_a_point_is_read_exactly_however_large(text, value):
+    rows = [("a", 1, "A", f'{{"n": {text}}}')]
+    log = es.open().load(pd.DataFrame(rows, columns=["stream_id", "version", "event_type", "data"]), name="log")
+    made = {"sum": es.total({"A": es.field("/n")}), "last": es.latest({"A": es.field("/n")}, type="integer")}
+    projection = es.Projection("A", made, streams="*")
+    expected = {"sum": value or 0, "last": value}
+    assert log.state(projection, "a").value == expected
+    states = log.states(projection)
+    assert states["sum"].tolist() == [value or 0]
+    assert states["trust"].tolist() == ["complete" if value is not None else "past handler-error 1"]
 
 
 def test_frames_of_a_timeline_are_exact():

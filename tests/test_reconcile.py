@@ -182,6 +182,9 @@ def test_fields_of_dataclasses_are_fields(events):
     ("options", "message"),
     [
         ({"key": "id"}, 'no column "id". It has stream_id, quantity'),
+        ({"key": True}, "no column|key=True"),
+        ({"columns": ["quantity"]}, "columns= is a dict"),
+        ({"columns": {1: "quantity"}}, "columns= is a dict"),
         ({"columns": {"quantity": "quantit"}}, 'no column "quantit".*Did you mean "quantity"'),
         ({"columns": {"quantit": "quantity"}}, 'no state has "quantit".*Did you mean "quantity"'),
         ({"columns": {"/size/mm": "quantity"}}, 'no state has "/size/mm"'),

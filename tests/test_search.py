@@ -225,8 +225,11 @@ def test_projection_is_asked_in_sql_with_the_same_answer(con):
         )
     assert first_bad(events, stock, "null").empty
     assert first_bad(events, stock, "cast('x' as integer) = n")["version"].min() == 1
-    with pytest.raises(AggregateError, match='no column "nn"'):
+    with pytest.raises(AggregateError, match='no column "nn" for "nn < 0"'):
         first_bad(events, stock, "nn < 0")
+    # In brackets it would parse, and ask something else.
+    with pytest.raises(AggregateError, match="does not parse"):
+        first_bad(events, stock, "n < 0) or (true")
     with pytest.raises(AggregateError, match=r'does not parse.*Did you mean "never negative"'):
         first_bad(events, stock, "never negativ")
 

@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from importlib import import_module
 from typing import Any
 from xml.etree import ElementTree
 
@@ -60,6 +61,10 @@ class Report:
     def ok(self) -> bool:
         """Whether no finding is an error."""
         return self.errors == 0
+
+    def explore(self, *things: Any, **spec: Any) -> Any:
+        """A widget for a notebook: the findings board. With the log and aggregates, a finding opens its time machine."""
+        return import_module("esbench.widgets").explore(self, *things, **spec)
 
     def __repr__(self) -> str:
         return f"Report: {self._summary()}"

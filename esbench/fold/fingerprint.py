@@ -31,7 +31,11 @@ __all__ = ["fingerprint"]
 
 _ATOMS: Final = (type(None), bool, int, float, complex, str, bytes, Decimal, datetime, date, time, timedelta)
 #: Built-in functions by which a handler reaches what its code does not name.
-_OPAQUE: Final = frozenset({"__import__", "eval", "exec", "globals", "input", "locals", "open", "vars"})
+_OPAQUE: Final = frozenset(
+    {"__dict__", "__import__", "eval", "exec", "globals", "import_module", "input", "locals", "modules", "open", "vars"}
+)
+#: Functions by which it reaches members of a module of the user's that its code does not name.
+_BY_NAME: Final = frozenset({"attrgetter", "getattr"})
 #: Members of every class that say nothing of what it does.
 _USUAL: Final = frozenset(
     {"__dict__", "__doc__", "__firstlineno__", "__module__", "__static_attributes__", "__weakref__"}
@@ -92,6 +96,8 @@ class _Walk:
 
     def _parts(self, value: Any) -> Iterator[Any]:
         if isinstance(value, ModuleType):
+            if not self._trusting and not _installed(value.__name__):
+                raise _Unseen  # what code takes from it is not known here
             yield value.__name__
         elif isinstance(value, BuiltinFunctionType):
             yield from (value.__module__, value.__qualname__, self._self(value))
@@ -142,24 +148,24 @@ class _Walk:
         yield _code(value.__code__)
         yield self.of(value.__defaults__)
         yield self.of(value.__kwdefaults__)
+        names, imports = _names(value.__code__)
         for cell in value.__closure__ or ():
             try:
                 content = cell.cell_contents
             except ValueError:  # not yet filled
                 yield "empty"
             else:
-                yield self.of(content)
-        names, imports = _names(value.__code__)
+                yield self._named(content, names)
         if not self._trusting and (imports or names & _OPAQUE - value.__globals__.keys()):
             raise _Unseen
         for name in sorted(names & value.__globals__.keys()):
             yield name, self._named(value.__globals__[name], names)
 
     def _named(self, value: Any, names: frozenset[str], depth: int = 0) -> Any:
-        """What stands behind a global; of a module of the user's, the members that the code may mean."""
+        """What stands behind a global or a closure; of a module of the user's, the members that the code may mean."""
         if not isinstance(value, ModuleType) or _installed(value.__name__):
             return self.of(value)
-        if depth > 8:
+        if depth > 8 or (not self._trusting and names & _BY_NAME):
             raise _Unseen
         members = vars(value)
         return value.__name__, [

@@ -286,7 +286,7 @@ class Shelf:
         """Make snapshots of all streams that have so many events; save them if the aggregate carries a revision."""
         refuse_other(aggregate)
         aggregate.freeze()
-        if every < 1:
+        if isinstance(every, bool) or not hasattr(every, "__index__") or every < 1:
             raise EsbenchError(f"every= is a number of events, not {every!r}")
         mark = fingerprint(aggregate)
         if mark is None:

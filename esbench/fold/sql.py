@@ -106,6 +106,7 @@ def timeline(
     text = f"with events as ({query}), _timeline as ({running}) select {shown} from _timeline{ids}"
     if rows is not None:
         text += " union all by name from _suspected"
+    events.lend()
     with translated():
         return cursor.sql(shown_by(text), params=parameters)
 

@@ -43,6 +43,8 @@ _exact = Context(prec=1_000)
 _PLACES = 60
 #: Integers and decimals have at most so many digits, here as in the engine.
 _DIGITS = 38
+#: Doubles hold every integer up to this; the engine takes larger numbers of an integer column from Python.
+_WHOLE = 9e15
 
 
 #: No default was given, which is told from None.
@@ -255,8 +257,10 @@ def _number(one: Operand, text: str | None, declared: Kind) -> Decimal:
         raise OperandError(f"{one.path} is {_cut(raw)}, not a number")
     number = Decimal(raw)
     if declared.name == "integer" and not raw.lstrip("-").isdigit():
-        # 5.0 and 5e0 are the integer that every reader of JSON takes them for.
-        number = Decimal(repr(float(raw)))
+        # 5.0 and 5e0 are the integer that every reader of JSON takes them for; where doubles no longer hold every
+        # integer, and so the engine reads none, the text is that.
+        near = float(raw)
+        number = Decimal(repr(near)) if abs(near) <= _WHOLE else number
     last = number.as_tuple().exponent
     if not isinstance(last, int) or (number and (number.adjusted() > _PLACES or last < -_PLACES)):
         raise OperandError(f"{one.path} is {_cut(raw)}, which is out of range")

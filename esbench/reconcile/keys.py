@@ -25,7 +25,7 @@ Key = tuple[str, ...]
 def key_columns(aggregate: Aggregate, key: str | Sequence[str] | None) -> tuple[str, ...]:
     """The columns of a table that hold the key; unless given, ``stream_id``, or the parts of a read model's key."""
     names = _names(aggregate)
-    given = names if key is None else (key,) if isinstance(key, str) else tuple(key)
+    given: tuple[Any, ...] = names if key is None else tuple(key) if isinstance(key, (list, tuple)) else (key,)
     if len(given) != len(names) or not all(isinstance(name, str) for name in given):
         several = f"the columns that hold {', '.join(names)}, in this order"
         raise TableError(

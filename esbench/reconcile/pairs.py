@@ -48,6 +48,8 @@ def pairs(
     fields = dict.fromkeys(name for state in states for name in fields_of(state) or {})
     if columns is None:
         columns = {name: name for name in fields if name in table.names and name not in keys}
+    if not isinstance(columns, Mapping) or not all(isinstance(one, str) for pair in columns.items() for one in pair):
+        raise TableError(f"columns= is a dict from field to column, such as {{'quantity': 'qty'}}, not {columns!r}")
     if not columns and states:
         raise TableError(
             f"nothing to compare: of the state's fields ({', '.join(fields) or 'none'}) the table has no column "

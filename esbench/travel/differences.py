@@ -50,7 +50,10 @@ def diff(
     :func:`~esbench.travel.states.states`.
     """
     chosen = keyed.chosen(events, aggregate, stream, at=[a, b], forks=forks)
-    first, second = (values(chosen, aggregate, at, forks, executor=executor, snapshots=snapshots) for at in (a, b))
+    within = chosen if stream is None else events
+    first, second = (
+        values(chosen, aggregate, at, forks, executor=executor, snapshots=snapshots, within=within) for at in (a, b)
+    )
     ids = {key: name for found in (first, second) for key, (name, _) in found.items()}
     start = (None, initial_state(aggregate))
     differing: dict[int, list[Change]] = {}

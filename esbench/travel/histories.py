@@ -12,7 +12,7 @@ from esbench.aggregate import Aggregate
 from esbench.errors import AggregateError, BadCoordinate
 from esbench.event import At
 from esbench.events import Events
-from esbench.fold import keyed
+from esbench.fold import keyed, sql
 from esbench.fold.frames import field_columns
 from esbench.fold.keyed import StreamOrKey
 from esbench.fold.python import Step, initial_state, steps
@@ -74,10 +74,16 @@ def history(
         judge(aggregate, step.event, step.value, judged, step.flat)
         broken.append("; ".join(name for name in aggregate.invariants if name in judged))
     shown = event_columns([step.event for step in every])
+    beside = {*shown, "changed", "trust", "broken"}
+    fields = field_columns([step.value for step in every], beside)
+    if not every and isinstance(aggregate, Projection):
+        # No state says which fields it has, but the declaration does.
+        declared = sql.fold(chosen.where("false"), aggregate).fields
+        fields = {f"state_{name}" if name in beside else name: column for name, column in declared.items()}
     return pd.DataFrame(
         {
             **shown,
-            **field_columns([step.value for step in every], {*shown, "changed", "trust", "broken"}),
+            **fields,
             "changed": pd.Series([tuple(step.changed) for step in every], dtype="object"),
             "trust": pd.Series(trust, dtype="str"),
             "broken": pd.Series(broken, dtype="str"),

@@ -159,12 +159,16 @@ def values(
     *,
     executor: Executor | None = None,
     snapshots: Shelf | None = None,
+    within: Events | None = None,
 ) -> dict[int, tuple[str, Any]]:
-    """Id and value of every stream of which a coordinate takes something."""
+    """Id and value of every stream of which a coordinate takes something.
+
+    ``within``: where paths are looked for that handlers miss, if ``chosen`` is one stream, which need not have them.
+    """
     found, taken = surveyed(chosen, aggregate, at, forks)
     if isinstance(aggregate, Projection):
         made = sql.fold(taken, aggregate, limit=1)
-        refuse_absent(chosen, aggregate, made.faults)
+        refuse_absent(chosen if within is None else within, aggregate, made.faults)
         return dict(zip(made.keys, zip(found.ids, made.values(), strict=True), strict=True))
     folded = folded_values(taken, aggregate, found, executor, snapshots=snapshots)
     return {key: (name, one.value) for key, name, one in zip(found.keys, found.ids, folded, strict=True)}

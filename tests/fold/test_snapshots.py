@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import importlib
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import pandas as pd
@@ -254,8 +256,11 @@ def test_memory_is_bounded(monkeypatch):
 
 
 def test_every_is_a_number_of_events():
-    with es.open() as bench, pytest.raises(es.EsbenchError, match="every= is a number"):
-        load(bench, rows(3)).snapshot(counter(), every=0)
+    with es.open() as bench:
+        log = load(bench, rows(3))
+        for every in (0, "ten", 2.5, True):
+            with pytest.raises(es.EsbenchError, match="every= is a number"):
+                log.snapshot(counter(), every=every)  # type: ignore[arg-type]
 
 
 def test_branch_keeps_no_snapshots():
@@ -319,6 +324,24 @@ def test_what_a_handler_names_is_in_its_fingerprint(monkeypatch, handler, seen):
             change(patch)
             assert (fingerprint(defined(handler)) != before) == (number in seen), number
     assert fingerprint(defined(handler)) == before
+
+
+def test_what_a_handler_reaches_by_a_text_has_no_fingerprint(monkeypatch):
+    own = ModuleType("own")
+    own.rate = 1  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "own", own)
+    for handler in (lambda state, event: state + own.rate, lambda state, event: getattr(event, "version")):  # noqa: B009
+        before = fingerprint(defined(handler))
+        assert before is not None
+        with monkeypatch.context() as patch:
+            patch.setattr(own, "rate", 2)
+            assert (fingerprint(defined(handler)) == before) == ("rate" not in handler.__code__.co_names)
+    for handler in (
+        lambda state, event: state + getattr(own, "rate"),  # noqa: B009
+        lambda state, event: state + sys.modules["own"].rate,
+        lambda state, event: state + importlib.import_module("own").rate,
+    ):
+        assert fingerprint(defined(handler)) is None
 
 
 def test_defaults_closures_and_partials_are_in_the_fingerprint():
