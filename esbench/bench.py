@@ -193,7 +193,7 @@ class Bench:
         is not the same; NameTaken; and BenchError where the bench cannot be written.
         """
         if not isinstance(run, DryRun):
-            raise MigrationError(f"a dry run is applied, as bench.apply(log.dry_run(migration), name) does, not {run!r:.80}")
+            raise MigrationError(f"bench.apply(log.dry_run(migration), name) applies a dry run, not {run!r:.80}")
         if not isinstance(name, str) or not name or "\0" in name:
             raise MigrationError(f"a log needs a name: {name!r} is none")
         if to is None and keep_source_ids:

@@ -7,6 +7,8 @@ The verbs stand in groups, a module each: :mod:`~esbench.log.looking`, :mod:`~es
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib import import_module
+from typing import Any
 
 import pandas as pd
 
@@ -89,6 +91,10 @@ class Log(Travelling, Judging, Migrating):
         done = replay(started.edits, aggregate, versions=versions, events=events)
         return Replay(done.stream_id, done.steps, done.edits, Branch(self, done.edits))
 
+    def explore(self, *aggregates: Aggregate, **spec: Any) -> Any:
+        """A widget for a notebook: with an aggregate its time machine, see :func:`esbench.widgets.explore`."""
+        return import_module("esbench.widgets").explore(self, *aggregates, **spec)
+
     def __repr__(self) -> str:
         notes = [show.cell(note, width=300) for note in self.facts.notes]
         return "\n  ".join((f"Log {show.cell(self.name)!r}: {self._counts()}", *notes))
@@ -120,6 +126,10 @@ class View(Log):
     def rejects(self) -> pd.DataFrame:
         """The rejects of the log that is read."""
         return self.original.rejects
+
+    def lineage(self, stream: str | int, version: int) -> pd.DataFrame:
+        """That of the log that is read: an upcaster moves no event."""
+        return self.original.lineage(stream, version)
 
 
 class Branch(Editing, Log):

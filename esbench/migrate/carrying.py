@@ -51,7 +51,8 @@ def carry_over(con: duckdb.DuckDBPyConnection, run: Extension, name: str) -> Ent
                 "under another name, which makes the whole log anew"
             )
         ((last, as_issued),) = con.execute(
-            f"select coalesce(max(position), 0) as last, count(*) = last and coalesce(min(position), 1) = 1 from {target}"
+            f"select coalesce(max(position), 0) as last, count(*) = last and coalesce(min(position), 1) = 1 "
+            f"from {target}"
         ).fetchall()
         issued = bool(found.declared.get("issued"))
         if run.result.work.added and not issued and not as_issued:

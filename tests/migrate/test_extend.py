@@ -205,6 +205,38 @@ def test_an_event_that_reaches_back_over_the_seam_by_a_merge_is_refused():
         assert [event.event_type for event in bench.apply(later, "v3")] == ["Added", "Added", "Both"]
 
 
+NOTED = Migration("noted", [insert_after("Taken", "Noted", {"why": "x"})])
+
+
+def test_positions_go_on_where_several_came_of_one_event_before():
+    bench, log = bench_of([Row(1, "a", 1, "Taken"), Row(2, "b", 1)])
+    with bench:
+        run = log.dry_run(NOTED)
+        bench.apply(run, "v2")
+        load(bench, [Row(3, "b", 2), Row(9, "c", 1)], append=True)
+        later = run.extend()
+        made = bench.apply(later, "v2")
+        assert [row["position"] for row in rows_of(made)] == [1, 2, 3, 4, 5]
+        assert later.position_map.fetchall() == [(1, 2), (2, 3), (3, 4), (9, 5)]
+
+
+@pytest.mark.parametrize("start", [0, 1, 5])
+def test_the_first_event_of_which_several_come_must_not_move_the_earlier_ones(start):
+    bench, log = bench_of([Row(start, "a", 1), Row(start + 1, "b", 1)])
+    with bench:
+        run = log.dry_run(NOTED)
+        bench.apply(run, "v2")
+        load(bench, [Row(start + 2, "a", 2, "Taken")], append=True)
+        later = run.extend()
+        if start == 1:
+            assert [row["position"] for row in rows_of(bench.apply(later, "v2"))] == [1, 2, 3, 4]
+            return
+        with pytest.raises(MigrationError, match='all positions in "v2" would be given anew'):
+            bench.apply(later, "v2")
+        assert len(bench["v2"]) == 2
+        assert [row["position"] for row in rows_of(bench.apply(later, "v3"))] == [1, 2, 3, 4]
+
+
 def test_a_log_that_is_another_by_now_is_not_added_to():
     bench, log = bench_of(simple("a"))
     with bench:

@@ -1,0 +1,73 @@
+"""HTML by hand: all that comes from events goes through :func:`text`, which escapes it and shows what is hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+from typing import Any
+
+from esbench import show
+
+__all__ = ["STYLE", "empty", "fault", "note", "table", "text"]
+
+#: Colours are tints, which read on a light page and on a dark one, and never say anything alone: signs stand beside.
+STYLE = """<style>
+.esbench { line-height: 1.35; font-variant-numeric: tabular-nums; }
+.esbench .widget-html, .esbench .widget-html-content { line-height: 1.4; min-width: 0; }
+.esbench .widget-html > .widget-html-content { width: 100%; overflow-wrap: anywhere; }
+.esbench code, .esbench pre { font-family: var(--jp-code-font-family, monospace); font-size: .92em; }
+.esbench .es-faint { opacity: .72; }
+.esbench .es-tree, .esbench .es-tree ul { list-style: none; margin: 0; padding-left: 1.1em; }
+.esbench .es-tree { padding-left: 0; overflow-wrap: anywhere; }
+.esbench .es-tree li { padding: 1px 4px; border-left: 3px solid transparent; }
+.esbench .es-tree summary { cursor: pointer; }
+.esbench .es-added { background: rgba(0, 158, 115, .16); border-left-color: #009e73 !important; }
+.esbench .es-removed { background: rgba(213, 94, 0, .16); border-left-color: #d55e00 !important; }
+.esbench .es-changed { background: rgba(0, 114, 178, .16); border-left-color: #3b8fc4 !important; }
+.esbench .es-good { background: rgba(0, 158, 115, .18); }
+.esbench .es-bad { background: rgba(213, 94, 0, .26); }
+.esbench .es-lamp { display: inline-block; border-radius: 3px; padding: 1px 7px; margin: 2px 6px 2px 0; }
+.esbench .es-id { user-select: all; }
+.esbench .es-fault { border-left: 4px solid #d55e00; padding: 4px 10px; overflow-wrap: anywhere; }
+.esbench .es-note { border-left: 4px solid #3b8fc4; padding: 4px 10px; overflow-wrap: anywhere; }
+.esbench table.es-table { border-collapse: collapse; }
+.esbench table.es-table th, .esbench table.es-table td {
+  text-align: left; vertical-align: top; padding: 1px 12px 1px 0; overflow-wrap: anywhere; max-width: 36em; }
+.esbench table.es-table td.es-number { text-align: right; }
+.esbench pre.es-code { margin: 4px 0; padding: 8px 10px; overflow: auto; user-select: text;
+  background: rgba(127, 127, 127, .12); border-radius: 3px; }
+</style>"""
+
+
+def text(value: Any, *, width: int = 300) -> str:
+    r"""A value as one line of escaped text, cut; control characters and marks that reverse text are shown.
+
+    >>> text("<b>\u202e")
+    '&lt;b&gt;\\u202e'
+    """
+    return escape(show.cell(value, width=width))
+
+
+def fault(what: str, way_out: str = "") -> str:
+    """An error, for a reader and for a screen reader."""
+    more = f'<div class="es-faint">{text(way_out, width=600)}</div>' if way_out else ""
+    return f'<div class="es-fault" role="alert">{text(what, width=1_200)}{more}</div>'
+
+
+def empty(why: str, what_to_do: str) -> str:
+    """That there is nothing to see, why, and what to do."""
+    return f'<div class="es-note">{text(why, width=600)}<div>{text(what_to_do, width=600)}</div></div>'
+
+
+def note(words: str) -> str:
+    """A faint line."""
+    return f'<div class="es-faint">{text(words, width=600)}</div>'
+
+
+def table(rows: Iterable[tuple[str, str]]) -> str:
+    """Names and values side by side; the values are HTML already."""
+    return (
+        '<table class="es-table">'
+        + "".join(f"<tr><th>{text(name)}</th><td>{value}</td></tr>" for name, value in rows)
+        + "</table>"
+    )
