@@ -20,13 +20,11 @@ declarative = es.Migration(
     ],
 )
 dropping = es.Migration("dropping", [*declarative.steps, es.drop_events("PriceChanged")])
-lifted = es.Migration(
-    "lifted",
-    [
-        es.upcast("ItemsOrdered", 1, 2, lambda data: {**data, "currency": "EUR"}),
-        es.upcast("PriceChanged", 1, 2, lambda data: {**data, "vat": 19}),
-    ],
-)
+upcasters = [
+    es.upcast("ItemsOrdered", 1, 2, lambda data: {**data, "currency": "EUR"}),
+    es.upcast("PriceChanged", 1, 2, lambda data: {**data, "vat": 19}),
+]
+lifted = es.Migration("lifted", upcasters)
 renamed = es.Aggregate("InventoryItem", initial={"quantity": 0})
 for _name, _handler in inventory.handlers.items():
     renamed.on("ItemsReserved" if _name == "ItemsOrdered" else _name)(_handler)
@@ -67,7 +65,7 @@ def run(folder: Path, events: int, rounds: int) -> None:
 
         kinds = log.types()
         lifts = int(kinds.loc[kinds["event_type"].isin(["ItemsOrdered", "PriceChanged"]), "events"].sum())
-        view = log.upcasted(lifted.steps)
+        view = log.upcasted(upcasters)
         text = "select sum(length(data::varchar)) from events"
         medians = in_turn(
             {"read as it is": lambda: log.sql(text), "read through upcasters": lambda: view.sql(text)}, rounds=rounds

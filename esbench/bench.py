@@ -24,7 +24,7 @@ from esbench.fold.snapshots import Snapshots
 from esbench.log import Log
 from esbench.migrate.apply import apply
 from esbench.migrate.dry import DryRun
-from esbench.migrate.elsewhere import apply_elsewhere
+from esbench.migrate.private.elsewhere import apply_elsewhere
 from esbench.migrate.step import MigrationError
 from esbench.sources import files, frames, git
 from esbench.sources.columns import Clock, Columns

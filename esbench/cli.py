@@ -160,12 +160,12 @@ def _migrate(given: Namespace) -> int:
     if given.to is not None and given.apply is None:
         raise EsbenchError("--to FILE says where --apply AS makes the log: give both")
     if given.apply is not None and given.to is None and given.bench is None:
-        raise EsbenchError("--apply makes a log in a bench file: --bench FILE beside the old one, or --to FILE in a new one")
+        raise EsbenchError(
+            "--apply makes a log in a bench file: --bench FILE beside the old one, or --to FILE in a new one"
+        )
     opened = _opened(given) if given.apply is None or given.to is not None else open_bench(given.bench)
     with opened as bench, _workers(given.workers) as executor:
-        run = _log(bench, given).dry_run(
-            plan, sample=given.sample, checks=not given.skip_checks, executor=executor
-        )
+        run = _log(bench, given).dry_run(plan, sample=given.sample, checks=not given.skip_checks, executor=executor)
         if given.format == "table":
             print(run)
         else:

@@ -45,8 +45,8 @@ def streams(events: Events) -> pd.DataFrame:
 def find_streams(events: Events, text: str = "", *, limit: int = 50, offset: int = 0) -> pd.DataFrame:
     """A page of the ids of streams that have ``text`` in them, however it is capitalised; one column, ``stream_id``.
 
-    Ids that begin with the text come first, each part in order; ``result.attrs["of"]`` counts all that have it. Asked of
-    a stored log, this reads its list of streams alone, and so is quick among millions.
+    Ids that begin with the text come first, each part in order; ``result.attrs["of"]`` counts all that have it. Asked
+    of a stored log, this reads its list of streams alone, and so is quick among millions.
     """
     streams = events.streams or f"select distinct stream_key, stream_id from ({events.query})"
     where = f"from ({streams}) where contains(lower(stream_id), lower($text))"

@@ -63,7 +63,7 @@ class Report:
         return self.errors == 0
 
     def explore(self, *things: Any, **spec: Any) -> Any:
-        """A widget for a notebook: the findings board. With the log and aggregates, a finding opens its time machine."""
+        """A widget for a notebook: the findings board. With a log and aggregates, a finding opens its time machine."""
         return import_module("esbench.widgets").explore(self, *things, **spec)
 
     def __repr__(self) -> str:

@@ -23,7 +23,7 @@ from esbench.log.migrating import Migrating
 from esbench.log.travelling import Travelling
 from esbench.migrate.dry import failures
 from esbench.migrate.running import Result
-from esbench.migrate.upcasting import Upcast, upcasted
+from esbench.migrate.steps.upcasting import Upcast, upcasted
 from esbench.replay import Replay, replay
 from esbench.what_if import Editing
 
@@ -110,7 +110,7 @@ class Log(Travelling, Judging, Migrating):
 
 
 class View(Log):
-    """A log read through upcasters: every verb of a log, over its events as they would be. ``original`` is untouched."""
+    """A log read through upcasters: every verb of a log, over events as they would be. ``original`` is untouched."""
 
     def __init__(self, original: Log, result: Result) -> None:
         super().__init__(f"{original.name}, upcasted", result.events)

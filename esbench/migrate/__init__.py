@@ -6,7 +6,12 @@ A migration is a value of ordered steps; :mod:`~esbench.migrate.running` runs th
 
 from __future__ import annotations
 
-from esbench.migrate.attributes import (
+from esbench.migrate.dry import DryRun
+from esbench.migrate.migration import Migration
+from esbench.migrate.states.equivalence import same_state
+from esbench.migrate.states.expected import added, changed, removed, within
+from esbench.migrate.step import MigrationError
+from esbench.migrate.steps.attributes import (
     add_field,
     convert_field,
     drop_field,
@@ -16,27 +21,22 @@ from esbench.migrate.attributes import (
     retype_field,
     split_field,
 )
-from esbench.migrate.closing import close_stream
-from esbench.migrate.compacting import compact, truncate
-from esbench.migrate.concatenating import concat
-from esbench.migrate.corrections import correct, edit_metadata, replace_event
-from esbench.migrate.dry import DryRun
-from esbench.migrate.equivalence import same_state
-from esbench.migrate.expected import added, changed, removed, within
-from esbench.migrate.functions import map_events, split
-from esbench.migrate.inserted import insert_after, insert_before
-from esbench.migrate.merged import merge_events
-from esbench.migrate.migration import Migration
-from esbench.migrate.moved import move_between
-from esbench.migrate.ordering import reorder
-from esbench.migrate.privacy import forget, mask, pseudonymise, pseudonymise_ids, redact
-from esbench.migrate.rekeying import rekey, rename_stream
-from esbench.migrate.renumbering import reissue_ids, reissue_positions, renumber, set_stream_type
-from esbench.migrate.step import MigrationError
-from esbench.migrate.streams import merge_streams, move_events, split_stream
-from esbench.migrate.times import set_time, shift_time
-from esbench.migrate.typed import bump_version, drop_duplicates, drop_events, rename_type
-from esbench.migrate.upcasting import upcast
+from esbench.migrate.steps.closing import close_stream
+from esbench.migrate.steps.compacting import compact, truncate
+from esbench.migrate.steps.concatenating import concat
+from esbench.migrate.steps.corrections import correct, edit_metadata, replace_event
+from esbench.migrate.steps.functions import map_events, split
+from esbench.migrate.steps.inserted import insert_after, insert_before
+from esbench.migrate.steps.merged import merge_events
+from esbench.migrate.steps.moved import move_between
+from esbench.migrate.steps.ordering import reorder
+from esbench.migrate.steps.privacy import forget, mask, pseudonymise, pseudonymise_ids, redact
+from esbench.migrate.steps.rekeying import rekey, rename_stream
+from esbench.migrate.steps.renumbering import reissue_ids, reissue_positions, renumber, set_stream_type
+from esbench.migrate.steps.streams import merge_streams, move_events, split_stream
+from esbench.migrate.steps.times import set_time, shift_time
+from esbench.migrate.steps.typed import bump_version, drop_duplicates, drop_events, rename_type
+from esbench.migrate.steps.upcasting import upcast
 
 __all__ = [
     "DryRun",

@@ -22,13 +22,13 @@ from esbench.migrate.differences import differences
 from esbench.migrate.doubts import doubts
 from esbench.migrate.findings import found
 from esbench.migrate.gates import Seen, judged
-from esbench.migrate.leaks import concealed, no_original_left
 from esbench.migrate.migration import Migration
+from esbench.migrate.private.leaks import concealed, no_original_left
 from esbench.migrate.running import Result, kept, run
 from esbench.migrate.stamp import Stamp, stamp
 from esbench.migrate.step import MigrationError
+from esbench.migrate.steps.upcasting import chains_complete
 from esbench.migrate.telling import Told
-from esbench.migrate.upcasting import chains_complete
 from esbench.show import cell
 
 __all__ = ["DryRun", "Extension", "dry_run", "failures", "looked"]

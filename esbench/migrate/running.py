@@ -20,8 +20,8 @@ __all__ = ["Result", "kept", "run"]
 class Result:
     """What a migration makes: ``work`` with positions given anew where rows were added, and ``dropped``.
 
-    ``dropped`` is a query for ``(source, origin, step)`` of the source events that no row comes from. ``private`` are the
-    numbers of private steps, each with the work before it, where the values still stand that it replaces.
+    ``dropped`` is a query for ``(source, origin, step)`` of the source events that no row comes from. ``private`` are
+    the numbers of private steps, each with the work before it, where the values still stand that it replaces.
     """
 
     source: Events

@@ -1,4 +1,4 @@
-"""Widgets for notebooks: :func:`explore` a log, a report or a dry run. Public API of esbench and ipywidgets, no more."""
+"""Widgets for notebooks: :func:`explore` a log, a report or a dry run. Public API and ipywidgets, no more."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import pytest
 
 import esbench as es
 from esbench.migrate import Migration
-from esbench.migrate.privacy import mask, pseudonymise_ids
+from esbench.migrate.steps.privacy import mask, pseudonymise_ids
 
 STEPS = [mask("/mail", keep=2), pseudonymise_ids(key="ESBENCH_TEST_KEY")]
 APPLY = """

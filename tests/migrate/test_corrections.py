@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esbench.event import Event
-from esbench.migrate.corrections import correct, edit_metadata, replace_event
 from esbench.migrate.migration import Migration
 from esbench.migrate.running import run
 from esbench.migrate.step import MigrationError, Step
-from esbench.migrate.times import set_time, shift_time
+from esbench.migrate.steps.corrections import correct, edit_metadata, replace_event
+from esbench.migrate.steps.times import set_time, shift_time
 from tests.checks.compare import connect, events_of
 from tests.oracle import Facts, Row
 from tests.strategies import logs, payload_texts

@@ -6,9 +6,10 @@ import pandas as pd
 import pytest
 
 import esbench as es
+from esbench.migrate.step import Step
 
 
-def migrated(step: object, *texts: str) -> tuple[es.DryRun, list[str | None]]:
+def migrated(step: Step, *texts: str) -> tuple[es.DryRun, list[str | None]]:
     rows = {"stream_id": "a", "version": range(1, len(texts) + 1), "event_type": "Placed", "data": list(texts)}
     log = es.open().load(pd.DataFrame(rows), name="orders")
     run = log.dry_run(es.Migration("derived", [step]))

@@ -13,9 +13,9 @@ import pytest
 
 import esbench as es
 from esbench.migrate import Migration, MigrationError, drop_events, rename_type
-from esbench.migrate import elsewhere as module
-from esbench.migrate.leaks import GATE, Leak
-from esbench.migrate.privacy import forget, mask, pseudonymise, pseudonymise_ids, redact
+from esbench.migrate.private import elsewhere as module
+from esbench.migrate.private.leaks import GATE, Leak
+from esbench.migrate.steps.privacy import forget, mask, pseudonymise, pseudonymise_ids, redact
 
 KEY = b"a key that nobody else has: 7f1b"
 ANN = "ann@example.org"
@@ -189,8 +189,8 @@ def test_what_is_kept_of_the_migration_has_no_original(bench, tmp_path):
 
 
 def test_the_bytes_of_a_file_are_searched(tmp_path):
-    from esbench.migrate.leaks import in_bytes
-    from esbench.migrate.originals import Originals
+    from esbench.migrate.private.leaks import in_bytes
+    from esbench.migrate.private.originals import Originals
 
     file = tmp_path / "f"
     noise = random.Random(3).randbytes(1 << 21)

@@ -17,9 +17,9 @@ from esbench.event import CANONICAL
 from esbench.events import Events
 from esbench.fold import reading
 from esbench.fold.changes import ABSENT, changes
-from esbench.migrate.cuts import Forks
-from esbench.migrate.equivalence import equivalence, same_state
-from esbench.migrate.tally import Tally, differences
+from esbench.migrate.states.cuts import Forks
+from esbench.migrate.states.equivalence import equivalence, same_state
+from esbench.migrate.states.tally import Tally, differences
 from tests import strategies
 from tests.checks.compare import aggregate_of, connect, events_of
 from tests.migrate.oracle_equivalence import NewRow, Truth, truth

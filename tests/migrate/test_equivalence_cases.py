@@ -15,15 +15,15 @@ from esbench.aggregate import Aggregate
 from esbench.errors import AggregateError, EsbenchError
 from esbench.events import Events
 from esbench.fold.changes import ABSENT
-from esbench.migrate.attributes import add_field
 from esbench.migrate.counts import counted
-from esbench.migrate.equivalence import equivalence, same_state
-from esbench.migrate.expected import added, changed, removed, within
 from esbench.migrate.gates import Outcome, Seen
 from esbench.migrate.migration import Migration
 from esbench.migrate.running import run
+from esbench.migrate.states.equivalence import equivalence, same_state
+from esbench.migrate.states.expected import added, changed, removed, within
 from esbench.migrate.step import Step
-from esbench.migrate.typed import drop_events
+from esbench.migrate.steps.attributes import add_field
+from esbench.migrate.steps.typed import drop_events
 from tests.checks.compare import connect, events_of
 from tests.migrate.oracle_equivalence import NewRow
 from tests.migrate.test_equivalence import work_of

@@ -12,14 +12,14 @@ import pytest
 
 from esbench.errors import EsbenchError
 from esbench.event import Event
-from esbench.migrate.functions import map_events, split
-from esbench.migrate.inserted import insert_after, insert_before
-from esbench.migrate.merged import merge_events
 from esbench.migrate.migration import Migration
-from esbench.migrate.moved import move_between
-from esbench.migrate.ordering import reorder
 from esbench.migrate.running import Result, run
 from esbench.migrate.step import MigrationError, Step
+from esbench.migrate.steps.functions import map_events, split
+from esbench.migrate.steps.inserted import insert_after, insert_before
+from esbench.migrate.steps.merged import merge_events
+from esbench.migrate.steps.moved import move_between
+from esbench.migrate.steps.ordering import reorder
 from tests.checks.compare import connect, events_of
 from tests.oracle import Facts, Row
 

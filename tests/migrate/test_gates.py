@@ -29,7 +29,7 @@ from esbench.migrate.dry import DryRun
 from esbench.migrate.findings import Findings
 from esbench.migrate.gates import Outcome, Seen, judged
 from esbench.migrate.running import run
-from esbench.migrate.upcasting import chain
+from esbench.migrate.steps.upcasting import chain
 from esbench.migrate.work import Work
 from tests.migrate.benches import bench_of, simple
 from tests.migrate.core_cases import cases, damaged

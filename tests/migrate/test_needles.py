@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esbench.migrate.needles import LEAST, Needles
+from esbench.migrate.private.needles import LEAST, Needles
 
 #: Few letters, so that texts hold each other, in part and more than once.
 LETTERS = st.text("ab1. é", max_size=40)

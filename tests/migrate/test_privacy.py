@@ -19,9 +19,9 @@ import esbench as es
 from esbench import payload
 from esbench.migrate import Migration, MigrationError
 from esbench.migrate.dry import dry_run
-from esbench.migrate.privacy import forget, mask, place, pseudonymise, pseudonymise_ids, redact
 from esbench.migrate.running import run
-from esbench.migrate.tokens import Key, Masked, Token
+from esbench.migrate.steps.privacy import forget, mask, place, pseudonymise, pseudonymise_ids, redact
+from esbench.migrate.steps.tokens import Key, Masked, Token
 from tests.checks.compare import connect, events_of
 from tests.oracle import Facts
 from tests.strategies import logs, payload_texts

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import esbench as es
 from esbench.migrate import Migration, rename_field, rename_type
-from esbench.migrate.leaks import GATE
-from esbench.migrate.privacy import forget, mask, pseudonymise, pseudonymise_ids, redact
+from esbench.migrate.private.leaks import GATE
+from esbench.migrate.steps.privacy import forget, mask, pseudonymise, pseudonymise_ids, redact
 
 KEY = b"a key that nobody else has: 7f1b"
 ANN = "ann@example.org"

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esbench.event import CANONICAL, Event
-from esbench.migrate.functions import map_events, split
-from esbench.migrate.inserted import insert_after, insert_before
-from esbench.migrate.merged import merge_events
 from esbench.migrate.migration import Migration
-from esbench.migrate.ordering import reorder
 from esbench.migrate.running import Result, run
 from esbench.migrate.step import Step
+from esbench.migrate.steps.functions import map_events, split
+from esbench.migrate.steps.inserted import insert_after, insert_before
+from esbench.migrate.steps.merged import merge_events
+from esbench.migrate.steps.ordering import reorder
 from tests.checks.compare import connect, events_of
 from tests.migrate import oracle_several as oracle
 from tests.migrate.oracle_several import Dict, Log

@@ -18,16 +18,16 @@ import esbench as es
 from esbench import payload
 from esbench.event import CANONICAL
 from esbench.events import Events
-from esbench.migrate import ids
-from esbench.migrate.closing import close_stream
-from esbench.migrate.compacting import compact, truncate
-from esbench.migrate.concatenating import concat
 from esbench.migrate.migration import Migration
-from esbench.migrate.rekeying import rekey, rename_stream
-from esbench.migrate.renumbering import reissue_ids, reissue_positions, renumber, set_stream_type
 from esbench.migrate.running import Result, run
 from esbench.migrate.step import MigrationError, Step
-from esbench.migrate.streams import merge_streams, move_events, split_stream
+from esbench.migrate.steps import ids
+from esbench.migrate.steps.closing import close_stream
+from esbench.migrate.steps.compacting import compact, truncate
+from esbench.migrate.steps.concatenating import concat
+from esbench.migrate.steps.rekeying import rekey, rename_stream
+from esbench.migrate.steps.renumbering import reissue_ids, reissue_positions, renumber, set_stream_type
+from esbench.migrate.steps.streams import merge_streams, move_events, split_stream
 from tests import oracle, strategies
 from tests.checks.compare import connect, events_of
 from tests.migrate import oracle_streams as hand

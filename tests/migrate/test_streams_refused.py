@@ -9,16 +9,16 @@ import pandas as pd
 import pytest
 
 import esbench as es
-from esbench.migrate.closing import close_stream
-from esbench.migrate.compacting import compact, truncate
-from esbench.migrate.concatenating import concat
 from esbench.migrate.migration import Migration
-from esbench.migrate.rekeying import rekey, rename_stream
-from esbench.migrate.renumbering import reissue_ids, renumber, set_stream_type
 from esbench.migrate.running import Result, run
 from esbench.migrate.step import MigrationError, Step
-from esbench.migrate.streams import merge_streams, move_events, split_stream
-from esbench.migrate.typed import drop_events
+from esbench.migrate.steps.closing import close_stream
+from esbench.migrate.steps.compacting import compact, truncate
+from esbench.migrate.steps.concatenating import concat
+from esbench.migrate.steps.rekeying import rekey, rename_stream
+from esbench.migrate.steps.renumbering import reissue_ids, renumber, set_stream_type
+from esbench.migrate.steps.streams import merge_streams, move_events, split_stream
+from esbench.migrate.steps.typed import drop_events
 from tests.strategies import HOSTILE
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import esbench as es
 from esbench.migrate import Migration, MigrationError, upcast
-from esbench.migrate.upcasting import Upcast, chain
+from esbench.migrate.steps.upcasting import Upcast, chain
 from tests.migrate.benches import bench_of, load, rows_of, simple
 from tests.migrate.core_cases import damaged
 

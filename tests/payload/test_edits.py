@@ -327,7 +327,7 @@ def test_sql_of_an_edit_that_is_gone_is_refused(con):
     del edit
     gc.collect()
     with pytest.raises(duckdb.Error, match="is gone"):
-        con.sql(f"select {same} from (select '{{\"a\":\"b\"}}') u(t)").fetchall()
+        con.sql(f'select {same} from (select \'{{"a":"b"}}\') u(t)').fetchall()
 
 
 def test_an_edit_is_a_value_that_reads_as_part_of_a_sentence():

@@ -17,9 +17,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from esbench.migrate.needles import Needles
-from esbench.migrate.privacy import Place, PrivateStep
+from esbench.migrate.private.needles import Needles
 from esbench.migrate.running import Result
+from esbench.migrate.steps.privacy import Place, PrivateStep
 from esbench.migrate.work import Work
 from esbench.payload import gathering
 

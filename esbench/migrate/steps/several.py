@@ -17,7 +17,7 @@ from esbench.event import CANONICAL
 from esbench.events import ORDER, Events, translated
 from esbench.fold.progress import shown
 from esbench.fold.reading import Unordered, in_order
-from esbench.migrate.calls import Task, done
+from esbench.migrate.steps.calls import Task, done
 from esbench.migrate.work import LINEAGE, Work, columns, shifted, took_away
 
 __all__ = ["called", "marked", "placed", "replaced", "spread"]

@@ -23,8 +23,8 @@ from esbench.errors import BenchError
 from esbench.event import literal, quote
 from esbench.migrate.apply import accepted, allowed, entered, whole, written
 from esbench.migrate.dry import DryRun
-from esbench.migrate.leaks import GATE, Leak, in_bytes, in_events, in_tables, told
-from esbench.migrate.originals import Originals, originals
+from esbench.migrate.private.leaks import GATE, Leak, in_bytes, in_events, in_tables, told
+from esbench.migrate.private.originals import Originals, originals
 from esbench.migrate.step import MigrationError
 from esbench.show import count
 from esbench.writing import named, part_of

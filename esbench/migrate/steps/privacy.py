@@ -13,10 +13,10 @@ from typing import Any, TypeAlias
 
 from esbench import payload
 from esbench.facts import Facts
-from esbench.migrate.among import declared, known
-from esbench.migrate.regrouping import renamed
 from esbench.migrate.step import MigrationError, Step, Which, which
-from esbench.migrate.tokens import Forgotten, Key, Masked, Token
+from esbench.migrate.steps.among import declared, known
+from esbench.migrate.steps.regrouping import renamed
+from esbench.migrate.steps.tokens import Forgotten, Key, Masked, Token
 from esbench.migrate.work import Work, rewritten
 from esbench.payload import PayloadError, edits, engine
 from esbench.show import cell, count

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as compute
 
 from esbench.events import Events
-from esbench.migrate.joined import Joined, Point, merged, split
+from esbench.migrate.states.joined import Joined, Point, merged, split
 
 __all__ = ["Forks", "Lines", "Rows", "SeveralSources", "lines"]
 

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from esbench.event import Event
-from esbench.migrate.calls import Runs
-from esbench.migrate.several import called, marked, placed
 from esbench.migrate.step import MigrationError, Step, Which, name_of, which
+from esbench.migrate.steps.calls import Runs
+from esbench.migrate.steps.several import called, marked, placed
 from esbench.migrate.work import Work, columns
 from esbench.show import cell
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from esbench import payload
 from esbench.event import CANONICAL, Event
-from esbench.migrate.calls import Split
-from esbench.migrate.functions import CallStep
-from esbench.migrate.made import IDS
-from esbench.migrate.several import marked, spread
 from esbench.migrate.step import MigrationError, Step, name_of, which
+from esbench.migrate.steps.calls import Split
+from esbench.migrate.steps.functions import CallStep
+from esbench.migrate.steps.made import IDS
+from esbench.migrate.steps.several import marked, spread
 from esbench.migrate.work import LINEAGE, Work, shifted
 from esbench.show import cell
 
@@ -150,7 +150,7 @@ def _inserted(
 
 
 def _digest(number: int, place: int) -> str:
-    """SQL for the digest of which :func:`esbench.migrate.made.new_id` makes the id of a new row."""
+    """SQL for the digest of which :func:`esbench.migrate.steps.made.new_id` makes the id of a new row."""
     name = f"coalesce(event_id, stream_id || '@' || version || '#' || position) || '/{number}/{place}'"
     space = "".join(f"\\x{byte:02X}" for byte in IDS.bytes)
     return f"sha1('{space}'::blob || encode({name}))"

@@ -19,8 +19,8 @@ from esbench.events import Events
 from esbench.fold.given import applied
 from esbench.fold.python import ALWAYS, described, initial_state
 from esbench.fold.reading import Missing, Reading, Unordered, narrowed
-from esbench.migrate.cuts import Forks, Rows
-from esbench.migrate.tally import Fault
+from esbench.migrate.states.cuts import Forks, Rows
+from esbench.migrate.states.tally import Fault
 
 __all__ = ["Failing", "Fold", "Side"]
 

@@ -9,9 +9,9 @@ from uuid import uuid5
 
 from esbench import payload
 from esbench.event import literal
-from esbench.migrate.among import Streams, among, keys, told
-from esbench.migrate.ids import NAMESPACE, SEED, uuid
 from esbench.migrate.step import MigrationError, Step, Which, which
+from esbench.migrate.steps.among import Streams, among, keys, told
+from esbench.migrate.steps.ids import NAMESPACE, SEED, uuid
 from esbench.migrate.work import Work, columns, edited, rewritten
 from esbench.payload import edits
 from esbench.show import cell

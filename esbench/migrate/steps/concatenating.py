@@ -7,15 +7,15 @@ from typing import Any
 
 from esbench.events import Events
 from esbench.facts import Facts
-from esbench.migrate.among import (
+from esbench.migrate.step import MigrationError, Step, Which
+from esbench.migrate.steps.among import (
     Order,
     checked,
     exactly,
     in_order,
     known,
 )
-from esbench.migrate.regrouping import regrouped
-from esbench.migrate.step import MigrationError, Step, Which
+from esbench.migrate.steps.regrouping import regrouped
 from esbench.migrate.work import Work, columns, started
 from esbench.show import cell
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from esbench.migrate.among import Order, declared, known
 from esbench.migrate.step import MigrationError
+from esbench.migrate.steps.among import Order, declared, known
 from esbench.migrate.work import Work, columns
 from esbench.show import cell
 

@@ -11,8 +11,8 @@ import pandas as pd
 
 from esbench.events import Events
 from esbench.fold.changes import brief
-from esbench.migrate.cuts import Lines, Rows
-from esbench.migrate.tally import Fault, Kind, Place, Tally
+from esbench.migrate.states.cuts import Lines, Rows
+from esbench.migrate.states.tally import Fault, Kind, Place, Tally
 
 __all__ = ["Equivalence", "Marked", "Names", "NotComparable", "Shape", "Some", "nothing", "summed"]
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from esbench import payload
 from esbench.event import Event
-from esbench.migrate.calls import Each, Split, Task
-from esbench.migrate.made import Raw, Wrong
-from esbench.migrate.several import replaced
 from esbench.migrate.step import MigrationError, Step, name_of, which
+from esbench.migrate.steps.calls import Each, Split, Task
+from esbench.migrate.steps.made import Raw, Wrong
+from esbench.migrate.steps.several import replaced
 from esbench.migrate.work import Work
 from esbench.payload import PayloadError
 from esbench.payload.tree import Document

@@ -14,9 +14,9 @@ from esbench.aggregate.coverage import covered, refuse_read_model
 from esbench.event import CANONICAL, At, literal
 from esbench.events import Events
 from esbench.fold import sql
-from esbench.migrate import ids
-from esbench.migrate.among import Streams, among, declared, keys, told, written
 from esbench.migrate.step import MigrationError, Step, Which, name_of
+from esbench.migrate.steps import ids
+from esbench.migrate.steps.among import Streams, among, declared, keys, told, written
 from esbench.migrate.work import Work, columns, removed, took_away
 from esbench.projection import Projection
 from esbench.show import cell

@@ -10,7 +10,8 @@ import pandas as pd
 import pyarrow as pa
 
 from esbench.events import stream_name
-from esbench.migrate.among import (
+from esbench.migrate.step import MigrationError, Step, name_of
+from esbench.migrate.steps.among import (
     Listed,
     Order,
     Streams,
@@ -24,8 +25,7 @@ from esbench.migrate.among import (
     told,
     written,
 )
-from esbench.migrate.regrouping import WHOLE, regrouped, renamed
-from esbench.migrate.step import MigrationError, Step, name_of
+from esbench.migrate.steps.regrouping import WHOLE, regrouped, renamed
 from esbench.migrate.work import Work
 from esbench.show import cell
 

@@ -10,10 +10,10 @@ from typing import Any
 from esbench import payload
 from esbench.errors import BadCoordinate
 from esbench.event import Event, at
-from esbench.migrate.calls import Each
-from esbench.migrate.functions import CallStep
-from esbench.migrate.made import Wrong, said
 from esbench.migrate.step import MigrationError, Step, name_of, which
+from esbench.migrate.steps.calls import Each
+from esbench.migrate.steps.functions import CallStep
+from esbench.migrate.steps.made import Wrong, said
 from esbench.migrate.work import Work, rewritten
 from esbench.payload import PayloadError, edits
 from esbench.payload.engine import failure, number_of, register

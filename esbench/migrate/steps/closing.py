@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from esbench import payload
 from esbench.event import literal
-from esbench.migrate import ids
-from esbench.migrate.among import Streams, among, called, keys, told, written
 from esbench.migrate.step import MigrationError, Step, name_of
+from esbench.migrate.steps import ids
+from esbench.migrate.steps.among import Streams, among, called, keys, told, written
 from esbench.migrate.work import Work, columns
 from esbench.show import cell
 

@@ -16,9 +16,9 @@ import pyarrow as pa
 from esbench.errors import EsbenchError
 from esbench.event import Event
 from esbench.fold.python import described
-from esbench.migrate.made import Made, Wrong, said
-from esbench.migrate.seen import Batch
 from esbench.migrate.step import MigrationError, name_of
+from esbench.migrate.steps.made import Made, Wrong, said
+from esbench.migrate.steps.seen import Batch
 from esbench.payload import PayloadError
 
 __all__ = ["Each", "Runs", "Split", "Task", "done"]

@@ -1,7 +1,7 @@
 """State equivalence: the old aggregate on the old log and the new one on the new log agree at every cut.
 
-Which streams are compared, and where, stands in :mod:`esbench.migrate.cuts`. A connected pair with one stream on each
-side is compared by itself. Where one stream was split into several, or several were merged into one, the user's
+Which streams are compared, and where, stands in :mod:`esbench.migrate.states.cuts`. A connected pair with one stream
+on each side is compared by itself. Where one stream was split into several, or several were merged into one, the user's
 ``combine(states)`` says how the states of the several add up: it is given a dict from stream id to a copy of the state,
 with the streams of which something was consumed by then. Without it, and where streams were both split and merged, they
 are not comparable, and are named. A source stream that was dropped wholly, by declared drops, and a new stream without
@@ -32,13 +32,13 @@ from esbench.events import Events
 from esbench.fold.copies import lent
 from esbench.fold.python import described
 from esbench.fold.reading import Missing, Unordered
-from esbench.migrate.agreement import Equivalence, Names, nothing, summed
-from esbench.migrate.cuts import Forks, Lines, Rows, SeveralSources, lines
-from esbench.migrate.expected import Expect, Expectations, told
 from esbench.migrate.gates import Outcome, Seen
-from esbench.migrate.joined import Joined
-from esbench.migrate.sides import Failing, Fold, Side
-from esbench.migrate.tally import Place, Tally
+from esbench.migrate.states.agreement import Equivalence, Names, nothing, summed
+from esbench.migrate.states.cuts import Forks, Lines, Rows, SeveralSources, lines
+from esbench.migrate.states.expected import Expect, Expectations, told
+from esbench.migrate.states.joined import Joined
+from esbench.migrate.states.sides import Failing, Fold, Side
+from esbench.migrate.states.tally import Place, Tally
 
 __all__ = ["Combine", "SameState", "equivalence", "same_state"]
 
@@ -96,7 +96,7 @@ def same_state(
     asked where they differ. Functions get ABSENT for what is not there. ``combine`` makes one state of a dict of states
     by stream id, where streams were split or merged. ``forks``: every event of a version counts, or only the first.
 
-    >>> from esbench.migrate.expected import added
+    >>> from esbench.migrate.states.expected import added
     >>> item, new = Aggregate("Item", initial={"n": 0}), Aggregate("ItemV2", initial={"n": 0, "currency": "EUR"})
     >>> same_state(item, new, expect={"/currency": added("EUR")})
     the state of "Item" in the old log is that of "ItemV2" in the new one at every cut, but for /currency: added('EUR')

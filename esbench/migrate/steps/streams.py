@@ -2,7 +2,7 @@
 
 A stream that only changes its id keeps its versions, with their gaps and forks. Where streams lose or get events, their
 versions are issued contiguously, from the log's base (where none is known, from the stream's lowest version). Events
-keep their positions and stream types; :func:`~esbench.migrate.renumbering.set_stream_type` changes the latter.
+keep their positions and stream types; :func:`~esbench.migrate.steps.renumbering.set_stream_type` changes the latter.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from esbench import payload
 from esbench.event import CANONICAL, Event
-from esbench.migrate.among import (
+from esbench.migrate.step import MigrationError, Step, Which, name_of, which
+from esbench.migrate.steps.among import (
     Listed,
     Order,
     Streams,
@@ -30,8 +31,7 @@ from esbench.migrate.among import (
     told,
     written,
 )
-from esbench.migrate.regrouping import WHOLE, regrouped
-from esbench.migrate.step import MigrationError, Step, Which, name_of, which
+from esbench.migrate.steps.regrouping import WHOLE, regrouped
 from esbench.migrate.work import Work
 from esbench.show import cell
 

@@ -173,7 +173,7 @@ Verdict = tuple[str, bool, str]
 class Expectations:
     """What may differ, and which of it has occurred.
 
-    ``expect`` as :func:`~esbench.migrate.equivalence.same_state` takes it; raises EsbenchError for anything else.
+    ``expect`` as :func:`~esbench.migrate.states.equivalence.same_state` takes it; raises EsbenchError for all else.
 
     >>> expected = Expectations({"/lines/*/currency": added("EUR"), "/total": within(0.01)})
     >>> expected.judge([("/lines/3/currency", ABSENT, "EUR"), ("/name", "a", "b")], None, None)

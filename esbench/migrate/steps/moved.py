@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from esbench import payload
 from esbench.event import Event
-from esbench.migrate.calls import Task
-from esbench.migrate.made import Made
-from esbench.migrate.several import replaced
 from esbench.migrate.step import MigrationError, Step, Which, which
+from esbench.migrate.steps.calls import Task
+from esbench.migrate.steps.made import Made
+from esbench.migrate.steps.several import replaced
 from esbench.migrate.work import Work
 from esbench.payload import PayloadError
 from esbench.payload.tree import Document

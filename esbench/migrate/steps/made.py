@@ -16,7 +16,7 @@ import pyarrow.compute as compute
 from esbench import payload
 from esbench.errors import EsbenchError
 from esbench.event import Event
-from esbench.migrate.seen import Batch, Seen, row_of
+from esbench.migrate.steps.seen import Batch, Seen, row_of
 from esbench.payload.kept import kept_of
 
 __all__ = ["IDS", "Made", "Raw", "Wrong", "new_id", "said"]

@@ -20,9 +20,9 @@ from esbench.events import Events
 from esbench.fold.changes import leaves
 from esbench.migrate.differences import Differences
 from esbench.migrate.gates import Outcome, Seen
-from esbench.migrate.needles import Needles
-from esbench.migrate.originals import Originals, escaped, originals
-from esbench.migrate.privacy import Place
+from esbench.migrate.private.needles import Needles
+from esbench.migrate.private.originals import Originals, escaped, originals
+from esbench.migrate.steps.privacy import Place
 from esbench.payload import PayloadError, gathering
 from esbench.show import cell, count
 

@@ -12,11 +12,11 @@ import pyarrow as pa
 
 from esbench.event import Event
 from esbench.fold.python import described
-from esbench.migrate.calls import Task
-from esbench.migrate.made import Made
-from esbench.migrate.seen import Batch
-from esbench.migrate.several import called, marked
 from esbench.migrate.step import MigrationError, Step, name_of, which
+from esbench.migrate.steps.calls import Task
+from esbench.migrate.steps.made import Made
+from esbench.migrate.steps.seen import Batch
+from esbench.migrate.steps.several import called, marked
 from esbench.migrate.work import Work, columns
 
 __all__ = ["reorder"]

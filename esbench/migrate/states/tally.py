@@ -15,7 +15,7 @@ from esbench.event import Event
 from esbench.fold.changes import ABSENT, changes
 from esbench.fold.copies import lent
 from esbench.fold.reading import Missing
-from esbench.migrate.expected import PLAIN, Difference, Expect, Expectations, Verdict
+from esbench.migrate.states.expected import PLAIN, Difference, Expect, Expectations, Verdict
 
 __all__ = ["Differing", "Fault", "Group", "Kind", "Place", "Tally", "differences"]
 
