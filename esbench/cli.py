@@ -183,7 +183,7 @@ def _migrate(given: Namespace) -> int:
 @contextmanager
 def _workers(number: int | None) -> Iterator[Executor | None]:
     """So many processes, which import nothing of this one."""
-    if not number:
+    if number is None:
         yield None
         return
     with ProcessPoolExecutor(number, mp_context=multiprocessing.get_context("spawn")) as executor:

@@ -23,7 +23,7 @@ from esbench.migrate.doubts import doubts
 from esbench.migrate.findings import found
 from esbench.migrate.gates import Seen, judged
 from esbench.migrate.migration import Migration
-from esbench.migrate.private.leaks import concealed, no_original_left
+from esbench.migrate.private.leaks import concealed, no_original_left, silent, unnamed
 from esbench.migrate.running import Result, kept, run
 from esbench.migrate.stamp import Stamp, stamp
 from esbench.migrate.step import MigrationError
@@ -125,15 +125,20 @@ def looked(source: Events, migration: Migration, *, checks: bool, executor: Exec
     stage("comparing events before and after")
     changes = differences(result, counts.changed_rows)
     stage("judging gates")
+    gates = judged(Seen(migration, result, counts, findings, executor), [chains_complete, no_original_left])
+    failed = failures(result, counts.failed_rows)
+    if migration.private:
+        # What is shown, or pasted into a pull request, must not quote what is to be forgotten.
+        changes, failed, gates = concealed(changes), unnamed(failed), tuple(map(silent, gates))
     return {
         "migration": migration,
         "result": result,
         "counts": counts,
-        "changes": concealed(changes) if migration.private else changes,
-        "failures": failures(result, counts.failed_rows),
+        "changes": changes,
+        "failures": failed,
         "findings": findings,
         "warnings": tuple(doubts(result, counts)),
-        "gates": judged(Seen(migration, result, counts, findings, executor), [chains_complete, no_original_left]),
+        "gates": gates,
     }
 
 

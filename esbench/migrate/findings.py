@@ -83,7 +83,9 @@ def _places(findings: pd.DataFrame) -> list[_Place]:
         event = None if missing(position) else int(position)
         stream = None if missing(stream_id) else stream_id
         named = frozenset(evidence.get("positions", ()))
-        found.append(_Place((check_name, width, evidence.get("invariant")), event, stream, named))
+        # A hole that has come to lie at the head of its stream is the same hole.
+        what = "gap" if check_name in GAPS else check_name
+        found.append(_Place((what, width, evidence.get("invariant")), event, stream, named))
     return found
 
 

@@ -52,6 +52,12 @@ class Migration:
                 raise MigrationError(
                     f'step {place} of "{name}" is no operation, but {type(step).__name__} {step!r:.80}'
                 )
+        own = tuple(gates)
+        for gate in own:
+            if not callable(getattr(gate, "judge", None)) or not hasattr(gate, "name"):
+                raise MigrationError(
+                    f'a gate of "{name}" has a name and judge(seen), as es.same_state(…) has; this is {gate!r:.80}'
+                )
         if len(listed) > STEPS:
             raise MigrationError(
                 f'"{name}" has {len(listed)} steps, and at most {STEPS} fit: make two migrations of it'
@@ -59,7 +65,7 @@ class Migration:
         for name_, value in (
             ("name", name),
             ("steps", listed),
-            ("gates", tuple(gates)),
+            ("gates", own),
             ("idempotent", idempotent),
             ("note", note),
         ):
@@ -88,12 +94,16 @@ class Migration:
 
     @property
     def text(self) -> str:
-        """The migration in words, with the source of the functions in it; kept with the log that it makes."""
+        """The migration in words, with the source of the functions in it; kept with the log that it makes.
+
+        Of a private one without their source, which may hold keys and the very values that are to be forgotten.
+        """
         lines = [f"migration {self.name}", *([self.note] if self.note else [])]
         for place, step in enumerate(self.steps, start=1):
             lines.append(f"{place}. {step.sentence}")
             for name, function in step.functions.items():
-                lines.append(textwrap.indent(_source(name, function), "   "))
+                source = f"{name}: source left out" if self.private else _source(name, function)
+                lines.append(textwrap.indent(source, "   "))
         lines += [f"gate: {gate!r}" for gate in self.gates]
         if self.idempotent:
             lines.append("idempotent")

@@ -9,10 +9,12 @@ at its next step.
 
 from __future__ import annotations
 
+import atexit
 import copy
 import ctypes
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -26,6 +28,12 @@ _T = TypeVar("_T")
 
 #: A call that has run for so many seconds is stopped when a newer one comes; a shorter one is left to finish.
 PATIENCE: Final = 0.25
+
+
+#: So long the end of the process waits for a call to notice that it was stopped.
+_FAREWELL: Final = 2.0
+
+_lines: weakref.WeakSet[Line] = weakref.WeakSet()
 
 
 class Stopped(KeyboardInterrupt):
@@ -134,6 +142,8 @@ class Line:
         self._idle = threading.Event()
         self._idle.set()
         self.running: Call | None = None
+        self.thread: threading.Thread | None = None
+        _lines.add(self)
 
     def ask(self, call: Call) -> None:
         """Run this call, soon, in place of any that waits; one that has been running for long is stopped."""
@@ -166,7 +176,8 @@ class Line:
         if self.running is None:
             self._idle.set()
         else:
-            threading.Thread(target=self._perform, args=(self.running,), daemon=True).start()
+            self.thread = threading.Thread(target=self._perform, args=(self.running,), daemon=True)
+            self.thread.start()
         self._busy()
 
     def _perform(self, call: Call) -> None:
@@ -183,3 +194,14 @@ class Line:
         finally:
             with self._lock:
                 self._start()
+
+
+@atexit.register
+def _end() -> None:
+    """Stop what runs when the process ends: a thread that ends inside the engine would abort it."""
+    running = list(_lines)
+    for line in running:
+        line.stop()
+    for line in running:
+        if line.thread is not None:
+            line.thread.join(_FAREWELL)

@@ -26,10 +26,24 @@ from esbench.migrate.steps.privacy import Place
 from esbench.payload import PayloadError, gathering
 from esbench.show import cell, count
 
-__all__ = ["GATE", "Leak", "concealed", "in_bytes", "in_events", "in_tables", "no_original_left", "told"]
+__all__ = [
+    "GATE",
+    "Leak",
+    "concealed",
+    "in_bytes",
+    "in_events",
+    "in_tables",
+    "no_original_left",
+    "silent",
+    "told",
+    "unnamed",
+]
 
 #: The gate, by which it is accepted.
 GATE = "no original value is left"
+
+#: What other gates may tell of a private migration.
+_HARMLESS = ("severity", "check", "version", "old_version", "path", "expected", "cuts", "step", "event_type")
 
 #: So many places are told.
 LIMIT = 1_000
@@ -53,6 +67,10 @@ def no_original_left(seen: Seen) -> Outcome | None:
     """Of a migration with private steps: no value that they replace stands anywhere in what it makes."""
     if not seen.result.private:
         return None
+    failed = seen.counts.fates["failed"]
+    if failed:
+        left = f"{count(failed, 'event')} failed and would stay with whatever private steps replace"
+        return Outcome(GATE, "failed", left)
     values = originals(seen.result)
     if not len(values):
         return Outcome(GATE, "not applicable", "no step replaced a value")
@@ -120,6 +138,24 @@ def in_bytes(path: Path, values: Originals) -> Iterator[Leak]:
     needles, of = Needles(list(forms), [False] * len(forms)), list(forms.values())
     for at, needle in needles.in_bytes(np.memmap(path, np.uint8, "r")):
         yield Leak("", None, None, f"byte {at:,} of the file", values.told(of[needle]))
+
+
+def silent(outcome: Outcome) -> Outcome:
+    """What came of another gate, without values and ids of the old log."""
+    if outcome.name == GATE:
+        return outcome
+    details = outcome.details
+    if details is not None:
+        details = details[[name for name in details.columns if name in _HARMLESS]]
+    return replace(outcome, text=outcome.text.partition(";")[0], details=details)
+
+
+def unnamed(failures: pd.DataFrame) -> pd.DataFrame:
+    """Failures without what was raised, which often quotes a value, and without ids."""
+    errors = [str(error).partition(":")[0] if ":" in str(error) else "…" for error in failures["error"]]
+    found = failures.assign(error=pd.Series(errors, dtype="str", index=failures.index), stream_id="…")
+    found.attrs |= failures.attrs
+    return found
 
 
 def concealed(found: Differences) -> Differences:

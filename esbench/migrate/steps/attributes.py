@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from esbench import payload
+from esbench.fold.copies import isolated
 from esbench.migrate.step import EditStep, MigrationError, Step, name_of, which
 from esbench.migrate.work import Work, rewritten
 from esbench.payload import edits, functions, numbers
@@ -277,7 +278,8 @@ def _put(data: Any, steps: tuple[str, ...], function: Callable[[Any], Any], *, r
     """A payload with a member more, at the end of its object."""
     if not steps or (payload.get(data, steps, _put) is not _put and not replace):
         return data
-    value = function(data)
+    # A function that changes what it is given must not change the siblings.
+    value = function(isolated(data))
     place = data
     for step in steps[:-1]:
         if not isinstance(place, dict):
