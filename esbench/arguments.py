@@ -146,7 +146,7 @@ def parser() -> argparse.ArgumentParser:
         help="go on though this gate fails; its name in quotes (may be repeated)",
     )
     made.add_argument("--skip-checks", action="store_true", help="do not look for findings before and after")
-    made.add_argument("--workers", type=_number, metavar="N", help="run the functions in it in N processes")
+    made.add_argument("--workers", type=_workers, metavar="N", help="run the functions in it in N processes")
     text = "table (default): for reading; markdown: for a comment on a pull request; json: all of it"
     made.add_argument("--format", choices=("table", "json", "markdown"), default="table", help=text)
     _reading_options(made)
@@ -184,6 +184,13 @@ def _reading_options(made: argparse.ArgumentParser, title: str = "where the log 
         help="what times are: ISO 8601 (default), a number of seconds to nanoseconds since 1970, or .NET ticks",
     )
     group.add_argument("--base", type=int, choices=(0, 1), help="the version of a first event (default: inferred)")
+
+
+def _workers(text: str) -> int:
+    number = _number(text)
+    if number == 0:
+        raise argparse.ArgumentTypeError("no process can do nothing: at least 1")
+    return number
 
 
 def _number(text: str) -> int:

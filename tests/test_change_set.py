@@ -6,6 +6,7 @@ import json
 import sqlite3
 import subprocess
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -175,6 +176,14 @@ DAMAGE = {
         "update {t} set event_type = 'Other' where position = 2",
         "is not there as the dry run saw it",
     ),
+    "a payload was corrected": (
+        'update {t} set "Pay load" = \'{{"n":40}}\' where position = 5',
+        "a row to change is not as it was",
+    ),
+    "what goes was corrected": (
+        "update {t} set metadata = '{{}}' where position = 3",
+        "a row to change is not as it was",
+    ),
     "a trigger adds rows": (
         "create trigger other after delete on {t} begin insert into {t} (position, version) values (99, 9); end",
         "number of rows is not what it should be",
@@ -217,6 +226,71 @@ def test_what_is_not_as_expected_stops_it_and_nothing_is_changed(tmp_path, old, 
         assert message in done.stderr
     with sqlite3.connect(database) as again:
         assert content(again) == before
+
+
+@pytest.mark.parametrize("positions", ["keep", "new"])
+def test_other_streams_may_grow_meanwhile_unless_positions_are_given_anew(tmp_path, old, new, positions):
+    path = tmp_path / "change.sql"
+    change_set(old, new, layout(), path, positions=positions)
+    text = path.read_text("utf-8")
+    assert ("has 6 events, the last of them" in text) == (positions == "new")
+    assert ("(6, 6)" in text) == (positions == "new")
+    added = Row(9, "other", 1, "Made", "{}", event_id="id-9")
+    with sqlite3.connect(":memory:") as store:
+        make_table(store, [*ROWS, added], keys=UNIQUE)
+        before = content(store)
+        if positions == "new":
+            with pytest.raises(sqlite3.Error, match="events were added since the dry run"):
+                store.executescript(text)
+            store.rollback()
+            assert content(store) == before
+        else:
+            store.executescript(text)
+            assert cells(added) in content(store)
+            assert content(store)[-1][0] == 10
+
+
+@pytest.mark.parametrize("key", [(), ("event_id",), ("stream_id", "version")])
+def test_a_row_that_steps_aside_gets_its_version_back_where_only_its_stream_changes(tmp_path, con, key):
+    rows = [Row(n, "s", n, "B", data, event_id=f"id-{n}") for n, data in enumerate(('{"w":"x"}', "{}", '{"w":"x"}'), 1)]
+    split = [("s-x", 1), ("s", 1), ("s-x", 2)]
+    after = [replace(row, stream_id=stream, version=n) for row, (stream, n) in zip(rows, split, strict=True)]
+    old, new = events_of(con, "old", plain(rows)), events_of(con, "new", plain(after))
+    change_set(old, new, layout(key=key), tmp_path / "change.sql")
+    with sqlite3.connect(":memory:") as store:
+        make_table(store, rows, keys=UNIQUE)
+        store.executescript((tmp_path / "change.sql").read_text("utf-8"))
+        assert content(store) == [cells(row) for row in after]
+
+
+@pytest.mark.parametrize(
+    ("clock", "stored", "runs"),
+    [
+        ("iso", "2024-01-01T00:00:00Z", True),
+        ("iso", "2024-01-01 01:00:00.000+01:00", True),
+        ("iso", "2024-01-01 00:00:00+00", True),
+        ("iso", "2024-01-01 00:00:01+00", False),
+        ("iso", None, False),
+        ("s", 1704067200, True),
+        ("ms", 1704067200000, True),
+        ("ms", 1704067200001, False),
+        ("ms", None, False),
+    ],
+)
+def test_times_are_compared_as_moments_however_the_table_writes_them(tmp_path, con, clock, stored, runs):
+    row = replace(ROWS[0], recorded_at=datetime(2024, 1, 1, tzinfo=UTC))
+    old, new = events_of(con, "old", plain([row, ROWS[2]])), events_of(con, "new", plain([ROWS[2]]))
+    change_set(old, new, layout(time=clock), tmp_path / "change.sql")
+    with sqlite3.connect(":memory:") as store:
+        make_table(store, [row, ROWS[2]])
+        store.execute('update "' + HOSTILE.replace('"', '""') + '" set recorded_at = ? where position = 1', [stored])
+        store.commit()
+        if runs:
+            store.executescript((tmp_path / "change.sql").read_text("utf-8"))
+            assert content(store) == [cells(ROWS[2])]
+        else:
+            with pytest.raises(sqlite3.Error, match="a row to change is not as it was"):
+                store.executescript((tmp_path / "change.sql").read_text("utf-8"))
 
 
 @pytest.mark.real

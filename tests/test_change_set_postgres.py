@@ -156,6 +156,22 @@ def test_psql_turns_the_table_into_the_new_log(postgres, tmp_path, logs, kind):
     assert "a stream does not end where it did in the dry run: " in again.stderr
 
 
+def test_a_row_that_steps_aside_gets_its_version_back_where_only_its_stream_changes(postgres, tmp_path):
+    rows = [Row(n, "s", n, "B", '{"w":1.0}', event_id=uuid(n)) for n in (1, 2, 3)]
+    split = [("s-x", 1), ("s", 1), ("s-x", 2)]
+    after = [replace(row, stream_id=stream, version=n) for row, (stream, n) in zip(rows, split, strict=True)]
+    database = postgres.database()
+    fill(postgres, database, rows, "jsonb", tmp_path)
+    table = Table("ev$esbench$ents", schema='odd "schema"', columns=COLUMNS)
+    with duckdb.connect() as con:
+        old, new = events_of(con, "old", plain(rows)), events_of(con, "new", plain(after))
+        change_set(old, new, table, tmp_path / "change.sql")
+    postgres.psql(database, None, "--set=ON_ERROR_STOP=1", file=tmp_path / "change.sql")
+    assert [(row["aggregate_id"], row["version"]) for row in content(postgres, database)] == [
+        (row.stream_id, str(row.version)) for row in after
+    ]
+
+
 SKIP = "create function skip() returns trigger language plpgsql as 'begin return null; end'; create trigger skip before"
 EACH = f"on {TABLE} for each row"
 DAMAGE = {
@@ -167,6 +183,14 @@ DAMAGE = {
         "run: a;",
     ),
     "another row": (f"update {TABLE} set type = 'Other' where id = 2", "is not there as the dry run saw it"),
+    "corrected": (
+        f"update {TABLE} set payload = '{{\"n\": 1}}' where id = 7",
+        "a row to change is not as it was",
+    ),
+    "a row that goes is corrected": (
+        f"update {TABLE} set payload = '{{\"n\": 3.2}}' where id = 3",
+        "a row to change is not as it was",
+    ),
     "constraint": (f"alter table {TABLE} add check (type <> 'Opened')", "violates check constraint"),
     "trigger": (f"{SKIP} update {EACH} when (old.id = 7) execute function skip()", "did not take its new values"),
     "rows vanish": (f"{SKIP} insert {EACH} execute function skip()", "number of rows is not what it should be"),

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import duckdb
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import esbench as es
 from esbench.errors import QueryError
 from esbench.fold.changes import ABSENT
 from esbench.side_by_side import compare
@@ -159,3 +161,12 @@ def test_slices_that_bind_one_name_to_two_values_are_compared(con):
     log = events_of(con, "old", plain(ROWS), lineage=False)
     old, new = log.where("version <= $most", most=2), log.where("version <= $most", most=3)
     assert compare(old, new).attrs["counts"] == {"same": 4, "changed": 0, "only left": 0, "only right": 1}
+
+
+def test_a_comparison_says_how_events_were_paired():
+    bench = es.open()
+    rows = {"stream_id": ["a", "a"], "version": [1, 2], "event_type": "Paid", "data": ['{"n":1}', '{"n":2}']}
+    old = bench.load(pd.DataFrame(rows), "old")
+    new = bench.apply(old.dry_run(es.Migration("v2", [es.rename_stream("a", "b")])), "new")
+    assert old.compare(new).attrs["counts"] == {"same": 0, "changed": 2, "only left": 0, "only right": 0}
+    assert (old.compare(new).attrs["by"], new.compare(old).attrs["by"]) == ("lineage", "stream and version")

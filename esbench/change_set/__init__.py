@@ -52,8 +52,9 @@ def change_set(
 
     ``new`` has the lineage columns of a migration; without them its positions are those of ``old``. Only what differs
     is written: rows that go, new ones, and of others the columns that change, by the table's key. The file first
-    asserts that each stream that it touches ends where ``old`` ends. ``positions``: ``keep``, where events keep theirs
-    and new ones come after the last, or ``new``, where all are those of ``new`` and nothing may have been added since.
+    asserts that each stream that it touches ends where ``old`` ends and, as SQL, that what it overwrites or deletes is
+    what ``old`` holds. ``positions``: ``keep``, where events keep theirs and new ones come after the last, or ``new``,
+    where all are those of ``new`` and nothing may have been added since.
     As JSON lines: one ``{"action": "expect"}`` a stream, then one line each ``delete``, ``update`` and ``insert``.
     Raises ExportError where rows cannot be told apart, a value does not fit, or the file cannot be written.
     """

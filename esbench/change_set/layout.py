@@ -11,7 +11,7 @@ from esbench.errors import ExportError, nearest
 from esbench.event import CANONICAL, quote
 from esbench.sources.columns import CLOCKS, Clock
 
-__all__ = ["Dialect", "Table", "literal"]
+__all__ = ["Dialect", "Table", "literal", "same_value"]
 
 Dialect = Literal["postgresql", "sqlite"]
 Json = Literal["text", "json", "jsonb", "bytes"]
@@ -119,6 +119,32 @@ def literal(text: str, dialect: Dialect) -> str:
         raise ExportError("it holds the character NUL, which PostgreSQL cannot keep in a text")
     made = text.replace("\\", "\\\\").replace("'", "''")
     return "E'" + "".join(f"\\u{ord(c):04X}" if c in _ODD else c for c in made) + "'"
+
+
+def same_value(one: str, other: str, name: str, table: Table) -> str:
+    """SQL for whether two values of a canonical column are the same to a log, one of them as the store wrote it.
+
+    Payloads are the same text, or the same jsonb; times the same moment, however they are written, within the
+    millisecond that SQLite tells apart.
+    """
+    kind, sqlite = CANONICAL[name], table.dialect == "sqlite"
+    same = "is" if sqlite else "is not distinct from"
+    form = "{}"
+    if kind == "TIMESTAMPTZ" and table.time != "iso":
+        form = "cast({} as numeric)" if sqlite else "{}::text::numeric"
+        one, other = form.format(one), form.format(other)
+        near = f"abs({one} - {other}) * 1000 < {CLOCKS[table.time][0]}"
+        return f"coalesce({near}, {one} is null and {other} is null)"
+    if kind == "TIMESTAMPTZ":
+        # SQLite reads offsets with minutes only, and others may write +00.
+        form = (
+            "coalesce(strftime('%Y-%m-%d %H:%M:%f', {0}), strftime('%Y-%m-%d %H:%M:%f', {0} || ':00'), {0})"
+            if sqlite
+            else "{}::text::timestamptz"
+        )
+    elif kind == "JSON" and table.json_type != "bytes":
+        form = "cast({} as text)" if sqlite else "{}::text::jsonb" if table.json_type == "jsonb" else "{}::text"
+    return f"{form.format(one)} {same} {form.format(other)}"
 
 
 def _null_escapes(text: str) -> Iterator[bool]:

@@ -72,6 +72,11 @@ class Plan:
         return sum(group.rows for group in self.groups)
 
     @property
+    def anew(self) -> bool:
+        """Whether events are given new positions, so that nothing may have been added to the table anywhere."""
+        return self.positions == "new" and "position" in self.columns
+
+    @property
     def inserted(self) -> tuple[str, ...]:
         """The columns of new rows that come from the log."""
         given = set(self.table.generated) | ({"position"} if self.positions == "keep" else set())
@@ -146,13 +151,13 @@ def planned(old: Events, new: Events, table: Table, positions: Positions) -> Ite
         different(both, "lineage", [*compared, *untold], merged=False)
         lost = _split_off(both, len(compared), untold)
         _refuse_unclear(both, key)
+        parked = _park(both, compared)
         groups = [
             Group(tuple(name for bit, name in enumerate(compared) if bits >> bit & 1), rows, bits)
             for bits, rows in both.rows(
                 "select bits, count(*) from differing where bits is not null group by bits order by bits"
             )
         ]
-        parked = _park(both, compared)
         both.keep(
             "touched",
             """
@@ -299,6 +304,19 @@ def _park(both: Sides, compared: Sequence[str]) -> tuple[Group, ...]:
         bits = sum(1 << bit for bit, name in enumerate(compared) if name in place)
         if set(place) <= set(compared):
             _park_at(both, place, bits)
+    # Who steps aside in a column gets it back, also where only the stream changes and the version does not.
+    restored = "".join(
+        f" | (case when parked.{name} is null then 0 else {1 << bit} end)"
+        for bit, name in enumerate(compared)
+        if name in ("version", "event_id", "position")
+    )
+    both.keep(
+        "differing",
+        f"""
+        select differing.old_position, new_position, bits{restored} as bits
+        from differing left join parked on parked.old_position = differing.old_position
+        """,
+    )
     names = [place[-1] for place in _UNIQUE]
     combined = both.rows(
         f"select {', '.join(f'{name} is not null' for name in names)}, count(*) from parked group by all order by all"

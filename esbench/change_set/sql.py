@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from esbench.change_set.layout import Table, literal
+from esbench.change_set.header import header
+from esbench.change_set.layout import Table, literal, same_value
 from esbench.change_set.plan import Group, Plan
 from esbench.errors import ExportError
 from esbench.event import CANONICAL, quote
@@ -17,13 +18,14 @@ _ROWS, _CHARACTERS = 500, 1 << 20
 _UNREAD = "not all of the file was read"
 _HEADS = "a stream does not end where it did in the dry run"
 _ELSE = "a row that is to change is not there as the dry run saw it"
+_OTHER = "a row to change is not as it was: what would be overwritten or lost has changed since the dry run"
 
 
 def lines(plan: Plan, name: str) -> Iterator[str]:
     """The lines of the file, each with its end."""
     table = plan.table
     sqlite = table.dialect == "sqlite"
-    yield from (f"-- {text}".rstrip() + "\n" for text in _header(plan, name))
+    yield from (f"-- {text}".rstrip() + "\n" for text in header(plan, name))
     yield "\n"
     if sqlite:
         yield "begin immediate;\n"
@@ -40,47 +42,6 @@ def lines(plan: Plan, name: str) -> Iterator[str]:
         yield "drop trigger temp.esbench_apply;\n"
         yield from (f"drop table temp.{each};\n" for each in (*staged.names, "esbench_go"))
     yield "commit;\n"
-
-
-def _header(plan: Plan, name: str) -> Iterator[str]:
-    table = plan.table
-    shown, file = line(table.qualified), line(name)
-    yield f"A change set for the table {shown}, written by esbench. It was not run: review it first."
-    yield ""
-    yield f"  deletes  {plan.deletes:>12,}"
-    yield f"  inserts  {plan.inserts:>12,}"
-    yield f"  updates  {plan.updates:>12,}"
-    yield from (f"    {group.rows:>16,}  {', '.join(group.columns)}" for group in plan.groups)
-    yield f"  in {count(plan.streams, 'stream')} of a log of {count(plan.total, 'event')}"
-    yield ""
-    yield "It is one transaction, and in it all that changes the table is one statement. That first asserts that"
-    yield "each of these streams ends where it did in the dry run, and that the rows to change are as they were; then"
-    yield "it deletes, updates and inserts, and checks counts, ends and values. Whatever fails, nothing is changed."
-    if plan.parked:
-        yield ""
-        yield f"{count(sum(group.rows for group in plan.parked), 'row')} step aside first, to a place that nobody has"
-        yield f"(another {' or '.join(sorted({n for g in plan.parked for n in g.columns}))}), so that no unique"
-        yield "constraint is hit on the way."
-    if "position" in plan.columns and plan.inserts and plan.positions == "keep":
-        yield ""
-        yield "Inserted events come after the last position of the table, in the order of the new log; all others keep"
-        yield "theirs."
-    if table.json_type == "jsonb" and {"data", "metadata"} & set(plan.columns):
-        yield ""
-        yield "Payloads are jsonb, which keeps values and not texts: PostgreSQL rewrites numbers (1e2 becomes 100),"
-        yield "spaces and the order of keys, and keeps the last of equal keys only."
-    for column, rows in plan.untold.items():
-        yield ""
-        yield f"NOT WRITTEN: {column} differs in {count(rows, 'event')}, and the table has no column for it."
-    yield ""
-    if table.dialect == "sqlite":
-        yield f"To run it: sqlite3 -bail FILE.db < {file}    (SQLite 3.35 or later; or executescript() in Python)"
-        yield "To be able to go back, first: sqlite3 FILE.db '.backup before.db'"
-    else:
-        yield f"To run it: psql -X -v ON_ERROR_STOP=1 -d DATABASE -f {file}"
-        yield f"To be able to go back, first: pg_dump -d DATABASE -t '{shown}' -f before.sql"
-    yield "To rehearse it, put `rollback;` in the place of the last line, `commit;`. After the commit that copy is the"
-    yield "only way back."
 
 
 class _Staged:
@@ -115,9 +76,10 @@ class _Staged:
             ),
             plan.streams,
         )
-        # Where positions are given anew, nobody else may have added an event anywhere.
+        # Where positions are given anew, nobody else may have added an event anywhere; else other streams may grow.
+        ends = [str(plan.total), self._integer(plan.last)] if plan.anew else ["null", "null"]
         yield from self._create("esbench_run", [], ["total", "last"])
-        yield from self._fill("esbench_run", [([str(plan.total), self._integer(plan.last)], "")], 1)
+        yield from self._fill("esbench_run", [(ends, "")], 1)
         yield "\n-- 2. The rows that change, as they are.\n"
         yield from self._create("esbench_rows", [(f"i_{name}", name) for name in plan.identity], ["going"])
         for kind in ("delete", "update"):
@@ -128,6 +90,14 @@ class _Staged:
                 self._rows(kind, plan.identity, values, more=[str(int(kind == "delete"))]),
                 rows,
             )
+        for name, group in _overwritten(plan):
+            yield f"\n-- What they hold that is overwritten or lost: {', '.join(group.columns)}.\n"
+            keys = [(f"k_{each}", each) for each in plan.key]
+            yield from self._create(name, [*keys, *((f"o_{each}", each) for each in group.columns)], [])
+            names = (*plan.key, *group.columns)
+            kind, where = ("update", f"bits = {group.bits}") if group.bits else ("delete", "true")
+            found = self._rows(kind, names, [f"older.{each}" for each in names], where=where)
+            yield from self._fill(name, found, group.rows)
         yield from self._groups("esbench_aside", plan.parked)
         yield from self._groups("esbench_update", plan.groups)
         if plan.inserts:
@@ -239,6 +209,14 @@ class _Staged:
         return "null" if value is None else str(value)
 
 
+def _overwritten(plan: Plan) -> Iterator[tuple[str, Group]]:
+    """Columns whose values go, beside what identifies a row: all those of a row that is deleted (its bits are 0)."""
+    for number, group in enumerate((Group(tuple(plan.columns), plan.deletes, 0), *plan.groups)):
+        columns = tuple(name for name in group.columns if name not in plan.identity)
+        if columns and group.rows:
+            yield f"esbench_was_{number}", Group(columns, group.rows, group.bits)
+
+
 def _act(plan: Plan, staged: _Staged) -> Iterator[str]:
     """The one statement that does it all: a trigger's program in SQLite, which has no other, or a DO block."""
     body = [f"  {text}\n" for text in _body(plan, staged)]
@@ -293,7 +271,7 @@ def _body(plan: Plan, staged: _Staged) -> Iterator[str]:
 
     for name, rows in staged.counts.items():
         yield stop(f"(select count(*) from {temporary(name)}) <> {rows}", f"{_UNREAD} ({name})")
-    if plan.positions == "new" and "position" in plan.columns:
+    if plan.anew:
         run = temporary("esbench_run")
         yield stop(
             f"(select count(*) from {target}) <> (select total from {run}) or "
@@ -307,6 +285,14 @@ def _body(plan: Plan, staged: _Staged) -> Iterator[str]:
         f"where (select count(*) from {target}{own} where {identity}) <> 1)",
         _ELSE,
     )
+    for name, group in _overwritten(plan):
+        place = " and ".join(f"{column(each)} = w.k_{each}" for each in plan.key)
+        values = " and ".join(same_value(column(each), f"w.o_{each}", each, table) for each in group.columns)
+        yield stop(
+            f"exists (select 1 from {temporary(name)} as w "
+            f"where not exists (select 1 from {target}{own} where {place} and {values}))",
+            _OTHER,
+        )
     last = (
         f"(select coalesce(max({column('position')}), 0) from {target}{own})" if "position" in plan.columns else "null"
     )

@@ -17,6 +17,7 @@ from esbench.log.looking import Looking
 from esbench.migrate.dry import DryRun, dry_run
 from esbench.migrate.lineage import derived, lineage
 from esbench.migrate.migration import Migration
+from esbench.pairs import By
 from esbench.side_by_side import compare
 
 __all__ = ["Migrating"]
@@ -47,13 +48,14 @@ class Migrating(Looking):
     def compare(self, other: Looking, *, limit: int = 1_000) -> pd.DataFrame:
         """The events in which this log and another differ, one row a place; ``attrs["counts"]`` counts all.
 
-        Where the other was made of this one by a migration, events are paired through their lineage, else by stream
-        and version.
+        Where the other was made of this one alone, by one migration, events are paired through their lineage, else by
+        stream and version; ``attrs["by"]`` says which.
         """
         made = _made_of(self, other)
-        if made is None:
-            return compare(self.source, other.source, by="stream and version", limit=limit)
-        return compare(self.source, made, limit=limit)
+        by: By = "stream and version" if made is None else "lineage"
+        found = compare(self.source, other.source if made is None else made, by=by, limit=limit)
+        found.attrs["by"] = by
+        return found
 
     def export(
         self,

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 from esbench.payload.engine import failure
+from esbench.payload.rebuilding import raised
 from esbench.payload.scan import PayloadError, check
 from esbench.payload.text import pointer
 from esbench.payload.tree import ALL, Document, Match
@@ -137,8 +138,10 @@ def result_of(path: str, function: Callable[[Any], Any], value: Any) -> Any:
         return function(value)
     except PayloadError as error:
         raise PayloadError(f"{path}: {error}") from error
-    except Exception as error:
-        raise PayloadError(f"{path}: {type(error).__name__}: {error}") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise PayloadError(f"{path}: {raised(error)}") from error
 
 
 def made_text(path: str, raw: object) -> str:

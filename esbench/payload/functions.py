@@ -14,7 +14,7 @@ import msgspec
 
 from esbench.errors import EsbenchError
 from esbench.payload.engine import failure, number_of, register
-from esbench.payload.rebuilding import Rebuilt, finite
+from esbench.payload.rebuilding import Rebuilt, finite, raised, strictly
 from esbench.payload.scan import PayloadError
 from esbench.payload.slices import TEXT, called, chained, is_name
 
@@ -22,6 +22,9 @@ __all__ = ["Call", "register", "sql", "upcast_text"]
 
 _decoder = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder(decimal_format="number")
+
+#: So many texts are decoded at a time.
+_AT_ONCE = 50
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, repr=False)
@@ -108,20 +111,34 @@ def _applied(function: Callable[[Any], Any], text: str) -> str:
         spaced = msgspec.json.format(plain, indent=0).decode() == text
         if not spaced:
             return Rebuilt(text).after(function)
+    return _finished(text, _called(function, value), spaced=spaced)
+
+
+def _called(function: Callable[[Any], Any], value: Any) -> Any:
+    """What a function gives. Raises PayloadError for whatever it raises."""
     try:
-        result = function(value)
-    except Exception as error:
-        raise PayloadError(f"{type(error).__name__}: {error}") from error
+        return function(value)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise raised(error) from error
+
+
+def _finished(text: str, result: Any, *, spaced: bool = False) -> str:
+    """The text of what a function gave for a text that is written as the encoder writes."""
     if result is None:
         raise PayloadError("the function returned None, not a payload")
     try:
         encoded = _encoder.encode(result)
         done = (msgspec.json.format(encoded, indent=0) if spaced else encoded).decode()
+        strictly(result)
+        # The encoder writes NaN as null.
+        if "null" in done:
+            finite(result)
+    except PayloadError as error:
+        raise PayloadError(f"the function returned what JSON cannot carry: {error}") from None
     except (RecursionError, TypeError, ValueError, msgspec.MsgspecError) as error:
         raise PayloadError(f"the function returned what JSON cannot carry: {error}") from error
-    # The encoder writes NaN as null.
-    if "null" in done:
-        finite(result)
     if text[0] == "{" and done[0] != "{":
         raise PayloadError(f"the function returned {type(result).__name__}, not an object")
     return done
@@ -129,15 +146,37 @@ def _applied(function: Callable[[Any], Any], text: str) -> str:
 
 def _changed(function: Callable[[Any], Any], texts: Sequence[str | None]) -> list[str | None]:
     done: list[str | None] = []
-    for text in texts:
-        if text is None or text.startswith("!"):
-            done.append(text)
-            continue
-        try:
-            done.append(_applied(function, text))
-        except PayloadError as error:
-            done.append(failure(error))
+    for first in range(0, len(texts), _AT_ONCE):
+        some = texts[first : first + _AT_ONCE]
+        values = _decoded(some)
+        for at, text in enumerate(some):
+            if text is None or text.startswith("!"):
+                done.append(text)
+                continue
+            try:
+                if values is None:
+                    done.append(_applied(function, text))
+                else:
+                    done.append(_finished(text, _called(function, values[at])))
+            except PayloadError as error:
+                done.append(failure(error))
     return done
+
+
+def _decoded(texts: Sequence[str | None]) -> list[Any] | None:
+    """The values of texts, where each is just what the encoder makes of its value; else None.
+
+    The encoder writes no line break within a value, so that equal lines are equal texts.
+    """
+    try:
+        # A None among them is a TypeError.
+        lines = "\n".join(texts)  # type: ignore[arg-type]
+        values = _decoder.decode_lines(lines)
+        if len(values) == len(texts) and _encoder.encode_lines(values) == f"{lines}\n".encode():
+            return values
+    except (msgspec.MsgspecError, RecursionError, UnicodeError, TypeError, ValueError):
+        pass
+    return None
 
 
 @lru_cache(maxsize=16)

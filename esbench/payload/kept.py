@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from esbench.payload.functions import upcast_text
+from esbench.payload.rebuilding import own_text, plainly, written
 from esbench.payload.scan import PayloadError, fields
 from esbench.payload.text import decode, encode
 
@@ -26,7 +27,7 @@ def kept(text: str | None, value: Any) -> str:
     >>> kept('{"price":1.10,"currency":"EUR"}', {"price": 1.1, "currency": "USD"})
     '{"price":1.10,"currency":"USD"}'
     """
-    made = encode(value)
+    made = written(value)
     if text is None:
         return made
     if not made.startswith("{") and text.lstrip().startswith("{"):
@@ -44,8 +45,8 @@ def kept_of(texts: Sequence[str | None], value: Any) -> str:
     """
     odd = [text for text in texts if text is not None and not _plain(text)]
     if not (odd and isinstance(value, Mapping) and all(isinstance(name, str) for name in value)):
-        return encode(value)
-    whole = encode(value)
+        return written(value)
+    whole = plainly(value)
     if (same := next((text for text in odd if _anew(text) == whole), None)) is not None:
         return same
     known = [found for text in reversed(odd) if (found := _members(text)) is not None]
@@ -56,13 +57,13 @@ def kept_of(texts: Sequence[str | None], value: Any) -> str:
             return elsewhere[whole]
     members = []
     for name, each in value.items():
-        made = encode(each)
+        made = plainly(each)
         raws = [found[name] for found in known if name in found]
-        same = next((raw for raw in raws if _equal(raw, made)), None)
+        same = own_text(each) or next((raw for raw in raws if _equal(raw, made)), None)
         if same is None:
             if elsewhere is None:
                 elsewhere = _known(odd, known)
-            same = elsewhere.get(made) or _within(raws, each, made)
+            same = elsewhere.get(made) or _within(raws, each)
         members.append(f"{encode(name)}:{same}")
     return f"{{{','.join(members)}}}"
 
@@ -103,11 +104,11 @@ def _members(text: str) -> dict[str, str] | None:
         return None
 
 
-def _within(raws: Sequence[str], value: Any, made: str) -> str:
+def _within(raws: Sequence[str], value: Any) -> str:
     """A value that none of the raw ones says, but one may say in part."""
-    if raws and made.startswith("{") and raws[0].startswith("{"):
+    if raws and isinstance(value, Mapping) and raws[0].startswith("{"):
         return kept(raws[0], value)
-    return made
+    return written(value)
 
 
 def _equal(raw: str, made: str) -> bool:

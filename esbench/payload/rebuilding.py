@@ -8,16 +8,17 @@ place keeps its text there.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from decimal import Decimal
+from collections.abc import Callable, Mapping
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import msgspec
 
 from esbench.payload.scan import PayloadError, check
+from esbench.payload.text import decode
 from esbench.payload.tree import Level, Member, opened
 
-__all__ = ["Rebuilt", "finite"]
+__all__ = ["Rebuilt", "decoded", "finite", "own_text", "plainly", "raised", "strictly", "written"]
 
 
 class _Number(float):
@@ -53,9 +54,97 @@ def _valued(value: object) -> msgspec.Raw:
     return _written(value)
 
 
+def _carried(text: str) -> float | Decimal:
+    """A number: a plain float where the encoder writes it as it stands; a Decimal where no float holds it."""
+    number = float(text)
+    if math.isinf(number):
+        return Decimal(text)
+    return number if _encoder.encode(number).decode() == text else _number(text)
+
+
 _decoder = msgspec.json.Decoder(float_hook=_number)
+_carrier = msgspec.json.Decoder(float_hook=_carried)
 _encoder = msgspec.json.Encoder(enc_hook=_written, decimal_format="number")
 _comparer = msgspec.json.Encoder(enc_hook=_valued, decimal_format="number")
+
+
+#: What JSON has, but for what holds other values; and what else may stand for those.
+_SIMPLE = frozenset({str, int, float, bool, type(None), _Number, Decimal})
+_LIKE = (str, int, float, Decimal)
+
+
+def decoded(text: str) -> Any:
+    """What :func:`esbench.payload.decode` gives, but numbers that we would write in another way carry their text.
+
+    >>> written(decoded('{"price":1.10,"net":0.5}'))
+    '{"price":1.10,"net":0.5}'
+    """
+    try:
+        return _carrier.decode(text)
+    except (msgspec.MsgspecError, RecursionError, UnicodeError, InvalidOperation):
+        return decode(text)
+
+
+def written(value: Any) -> str:
+    """What a user's function gave as JSON text, compactly; numbers that carry their text are written so.
+
+    Raises PayloadError for what JSON does not have, even where the encoder would make something of it.
+    """
+    return _text(_encoder, value)
+
+
+def plainly(value: Any) -> str:
+    """The same, but for the value of numbers alone: the text that tells whether two values are equal."""
+    return _text(_comparer, value)
+
+
+def own_text(value: object) -> str | None:
+    """The text that a number carries."""
+    return value.text if type(value) is _Number else None
+
+
+def _text(encoder: msgspec.json.Encoder, value: Any) -> str:
+    try:
+        text = encoder.encode(value).decode()
+        # The encoder ends for a value that holds itself, which the searches would not.
+        strictly(value)
+        if "null" in text or "NaN" in text or "Infinity" in text:
+            finite(value)
+    except RecursionError:
+        raise PayloadError("nested too deeply to encode") from None
+    except PayloadError:
+        raise
+    except (TypeError, ValueError, msgspec.MsgspecError) as error:
+        raise PayloadError(f"not a JSON value: {error}") from None
+    return text
+
+
+def strictly(value: Any) -> None:
+    """Raise PayloadError for what JSON does not have, such as bytes and sets, anywhere in a value.
+
+    The encoder would write bytes as base64, and a set in an order that is not always the same.
+    """
+    kind = type(value)
+    for each in value.values() if kind is dict else value if kind is list else (value,):
+        inner = type(each)
+        if inner in _SIMPLE:
+            continue
+        if inner is dict or inner is list:
+            strictly(each)
+        elif isinstance(each, Mapping):
+            strictly(dict(each))
+        elif isinstance(each, (list, tuple)):
+            strictly(list(each))
+        elif not isinstance(each, _LIKE):
+            raise PayloadError(f"not a JSON value: {inner.__name__}")
+
+
+def raised(error: BaseException) -> PayloadError:
+    """What a user's function raised as a failure, whatever its ``__str__`` does."""
+    try:
+        return PayloadError(f"{type(error).__name__}: {error}")
+    except Exception:  # noqa: BLE001 (an error's own text may raise anything)
+        return PayloadError(type(error).__name__)
 
 
 def finite(value: Any) -> None:
@@ -69,7 +158,7 @@ def finite(value: Any) -> None:
         elif kind in (list, tuple, set, frozenset):
             waiting += found
         elif isinstance(found, (float, Decimal)) and kind is not _Number and not Decimal(found).is_finite():
-            raise PayloadError(f"the function returned what JSON cannot carry: {found}")
+            raise PayloadError(f"not a JSON value: {found}")
 
 
 class Rebuilt:
@@ -85,17 +174,20 @@ class Rebuilt:
         before = self._decoded()
         try:
             result = function(self._decoded())
-        except Exception as error:
-            raise PayloadError(f"{type(error).__name__}: {error}") from error
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            raise raised(error) from error
         if result is None:
             raise PayloadError("the function returned None, not a payload")
         try:
             # The encoder ends for a value that holds itself, which the search for NaN would not.
             _encoder.encode(result)
+            strictly(result)
             finite(result)
             done = _rebuilt(self._text, before, result, ":")
         except (RecursionError, TypeError, ValueError, msgspec.MsgspecError) as error:
-            if isinstance(error, PayloadError):
+            if isinstance(error, PayloadError) and not str(error).startswith("not a JSON value"):
                 raise
             raise PayloadError(f"the function returned what JSON cannot carry: {error}") from error
         if isinstance(before, dict) and not done.lstrip().startswith("{"):

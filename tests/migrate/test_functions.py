@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from multiprocessing import get_context
 from typing import Any
 
+import msgspec
 import pytest
 
 from esbench.errors import EsbenchError
@@ -15,6 +16,7 @@ from esbench.event import Event
 from esbench.migrate.migration import Migration
 from esbench.migrate.running import Result, run
 from esbench.migrate.step import MigrationError, Step
+from esbench.migrate.steps.attributes import add_field, merge_fields, split_field
 from esbench.migrate.steps.functions import map_events, split
 from esbench.migrate.steps.inserted import insert_after, insert_before
 from esbench.migrate.steps.merged import merge_events
@@ -26,6 +28,9 @@ from tests.oracle import Facts, Row
 NOTHING: Any = "no function"
 START = datetime(2024, 6, 7, 12, tzinfo=UTC)
 ODD = '{"price": 1.10,  "big": 123456789012345678901234567890, "nested": {"x": 1E2, "y": "\\u00e9"}, "n": 1}'
+
+
+replace = msgspec.structs.replace
 
 
 def row(position: int, event_type: str = "A", data: str | None = '{"n":1}', **values: Any) -> Row:
@@ -83,6 +88,20 @@ def column(rows: list[dict[str, Any]], name: str) -> list[Any]:
         ),
         (lambda event: [("B", [1])], "<lambda>: the payload of B is list [1], not an object"),
         (lambda event: [("B", {"n": object()})], "<lambda>: not a JSON value: "),
+        (lambda event: [("B", {"n": [{"m": {1, 2}}]})], "<lambda>: not a JSON value: set"),
+        (lambda event: event.changed(data={**event.data, "b": b"x"}), "<lambda>: not a JSON value: bytes"),
+        (lambda event: replace(event, stream_id="t"), "<lambda>: an event of stream 's' cannot become one of stream 't'"),
+        (
+            lambda event: replace(event, version=77),
+            "<lambda>: it gave version 77 to an event that has 1; for that: renumber() or reorder()",
+        ),
+        (
+            lambda event: [event, event.changed(position=99)],
+            "<lambda>: it gave position 99 to an event that has 1; for that: reissue_positions()",
+        ),
+        (lambda event: event.changed(version=77, metadata={}), "<lambda>: it gave version 77 to an event that has 1"),
+        (lambda event: replace(event, stream_type="T"), "<lambda>: a field of the event was set by msgspec"),
+        (lambda event: replace(event, event_id="x"), "<lambda>: a field of the event was set by msgspec"),
     ],
 )
 def test_what_a_function_does_wrong_marks_its_event_and_leaves_it(function, reason):
@@ -267,6 +286,40 @@ def test_a_merge_keeps_numbers_of_all_its_events():
     rows = [row(1, data='{"net": 1.10}'), row(2, "B", '{"tax": 0.20}')]
     (found,) = made(rows, merge_events(["A", "B"], lambda events: ("C", {**events[0].data, **events[1].data})))
     assert found["data"] == '{"net":1.10,"tax":0.20}'
+
+
+def test_a_merge_moves_its_events_nowhere():
+    rows = [row(1), row(2, "B")]
+    for function in (lambda events: replace(events[0], version=7), lambda events: events[1].changed(stream_id="t")):
+        found = made(rows, merge_events(["A", "B"], function))
+        assert column(found, "event_type") == ["A", "B"]
+        assert column(found, "failed") == [0, 0]
+
+
+def test_numbers_keep_their_text_wherever_a_function_puts_them():
+    data = '{"a": 12345678901234567.10, "b": {"c": 1.10, "d": [1E2, 1e400]}, "e": 1.100}'
+    moved = '{"x":12345678901234567.10,"y":[1.10,{"z":1E2}],"a":1.100}'
+
+    def parts(event: Event) -> dict[str, Any]:
+        inner = event.data["b"]
+        return {"x": event.data["a"], "y": [inner["c"], {"z": inner["d"][0]}], "a": event.data["e"]}
+
+    for step in (split("A", lambda e: [("B", parts(e))]), map_events(lambda e: e.changed(data=parts(e)))):
+        (found,) = made([row(1, data=data)], step)
+        assert found["data"].replace(" ", "") == moved
+    (found,) = made([row(1, data='{"a": 1.10}')], split_field("/a", ["/p", "/q"], lambda value: [value, value]))
+    assert found["data"].replace(" ", "") == '{"p":1.10,"q":1.10}'
+    (found,) = made([row(1, data='{"a":1.10,"b":[2.50]}')], merge_fields(["/a", "/b"], "/c", lambda a, b: [a, b]))
+    assert found["data"] == '{"c":[1.10,[2.50]]}'
+
+
+def test_a_function_that_ends_the_program_marks_its_event():
+    for step in (
+        add_field("/x", using=lambda data: exec("raise SystemExit(3)")),
+        split_field("/n", ["/p"], lambda value: exec("raise SystemExit(3)")),
+    ):
+        (found,) = made([row(1)], step)
+        assert found["failure"].endswith("SystemExit: 3")
 
 
 def test_an_attribute_moves_as_it_stands_to_the_next_event():

@@ -137,6 +137,9 @@ def test_an_input_that_is_changed_in_place_and_forgotten_harms_nothing(con):
         (lambda data: {**data, "n": "\ud800"}, "JSON cannot carry"),
         (lambda data: data.setdefault("self", data), "JSON cannot carry"),
         (lambda data: int("\ud800"), "Error"),
+        (lambda data: {**data, "n": {1, 2}}, "not a JSON value: set"),
+        (lambda data: {**data, "n": [{"m": (b"x",)}]}, "not a JSON value: bytes"),
+        (lambda data: exec("raise SystemExit(3)"), "SystemExit: 3"),
     ],
 )
 def test_a_failure_says_why(con, text, function, reason):
@@ -147,6 +150,14 @@ def test_a_failure_says_why(con, text, function, reason):
     (found,) = in_sql(con, call, [text])
     assert found.startswith("!")
     assert reason in found
+
+
+@pytest.mark.parametrize("odd", [None, '{"n": 1.10}', "!said", '{"n":1', '{"n":1}\n', '{"n":1} {"n":2}'])
+def test_texts_of_one_batch_do_not_change_each_other(odd):
+    call = upcast_text(lambda data: {"twice": 2 * data["n"]})
+    texts = [*(f'{{"n":{n}}}' for n in range(70)), odd, '{"n":7}', '{"m":7}']
+    assert call.changed(texts) == [each for text in texts for each in call.changed([text])]
+    assert call.changed(texts)[:70] == [f'{{"twice":{2 * n}}}' for n in range(70)]
 
 
 def test_what_is_no_json_or_too_deep_is_a_failure(con):

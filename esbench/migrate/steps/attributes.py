@@ -13,6 +13,7 @@ from esbench.fold.copies import isolated
 from esbench.migrate.step import EditStep, MigrationError, Step, name_of, which
 from esbench.migrate.work import Work, rewritten
 from esbench.payload import edits, functions, numbers
+from esbench.payload.rebuilding import decoded, written
 from esbench.show import cell
 
 __all__ = [
@@ -199,7 +200,7 @@ def convert_field(
     function = using
 
     def converted(raw: str) -> str:
-        return payload.encode(function(payload.decode(raw)))
+        return written(function(decoded(raw)))
 
     said = f"convert {_path(path)} by {name_of(using)}"
     return _edit(edits.Convert(path, converted), said, type, streams, where, metadata, using)
@@ -224,7 +225,7 @@ def split_field(
     targets = tuple(into)
 
     def split(raw: str) -> list[str]:
-        return [payload.encode(value) for value in using(payload.decode(raw))]
+        return [written(value) for value in using(decoded(raw))]
 
     edit = edits.SplitValue(path, targets, split, keep=keep)
     said = f"split {_path(path)} into {' and '.join(map(_path, targets))} by {name_of(using)}"
@@ -250,7 +251,7 @@ def merge_fields(
     sources = tuple(paths)
 
     def merged(raws: Sequence[str | None]) -> str:
-        return payload.encode(using(*(None if raw is None else payload.decode(raw) for raw in raws)))
+        return written(using(*(None if raw is None else decoded(raw) for raw in raws)))
 
     edit = edits.Combine(sources, into, merged, keep=keep)
     said = f"merge {' and '.join(map(_path, sources))} into {_path(into)} by {name_of(using)}"

@@ -58,7 +58,9 @@ def map_events(
     and payload in a list; they stay in their stream, and positions and versions are given by the step: later versions
     move. One of several that is not the event itself gets an id of its own. What an :class:`Event` that was made anew
     leaves out of stream type and times, it has from the event in whose place it stands. An event on which the function
-    raises, or for which it gives something else, stays as it is, marked as failed.
+    raises, or for which it gives something else, stays as it is, marked as failed. :attr:`Event.data` decodes anew at
+    each access: to change a payload, take it once, change it, and return it with :meth:`Event.changed`. An event made
+    anew says 0 for position and version; one that names others than its own fails, as one of another stream does.
 
     >>> map_events(lambda event: event.changed(event_type="Opened"), type="AccountOpened")
     map events by <lambda> (AccountOpened)
@@ -82,7 +84,7 @@ def split(
     ``into`` names, for each new event, the paths that it takes over; their values keep their text, a path that leads
     nowhere is left out, and so is what no path names. Times and metadata are those of the event that is split, and
     so is the schema version where the type stays; others have ``schema_version``. All get new ids, and later versions
-    move.
+    move. :attr:`Event.data` decodes anew at each access: to change a payload, take it once, change it, and return it.
 
     >>> split("OrderPlaced", into={"OrderOpened": ["/id", "/customer"], "OrderPriced": ["/price"]})
     split into OrderOpened (/id, /customer) and OrderPriced (/price) (OrderPlaced)

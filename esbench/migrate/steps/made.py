@@ -16,7 +16,7 @@ import pyarrow.compute as compute
 from esbench import payload
 from esbench.errors import EsbenchError
 from esbench.event import Event
-from esbench.migrate.steps.seen import Batch, Seen, row_of
+from esbench.migrate.steps.seen import Batch, Seen, row_of, source_of
 from esbench.payload.kept import kept_of
 
 __all__ = ["IDS", "Made", "Raw", "Wrong", "new_id", "said"]
@@ -37,6 +37,11 @@ _SPARSE: Mapping[str, type] = {
 }
 #: What an event that was made anew has from the event in whose place it stands, unless it names another.
 _INHERITED = frozenset({"stream_type", "recorded_at", "occurred_at"})
+#: What says where in its stream and log an event stands, and the steps that change it.
+_PLACE: Mapping[str, str] = {
+    "version": "renumber() or reorder()",
+    "position": "reissue_positions()",
+}
 
 
 class Wrong(Exception):
@@ -89,6 +94,7 @@ class Made:
         if row_of(event, self.batch) != row:
             self.several(row, [event])
             return
+        self._stands(event, (row,))
         name, text = event.event_type, event.data_text
         if name not in self._good:
             self._named(name)
@@ -100,6 +106,7 @@ class Made:
 
     def stood(self, event: Event, group: Sequence[int]) -> Any:
         """A merged event: one that was changed in type or payload alone has the rest from the last of its group."""
+        self._stands(event, group)
         row = row_of(event, self.batch)
         if row is None or row not in group:
             return event
@@ -135,6 +142,27 @@ class Made:
             for column, value in cells.items():
                 self._cells.setdefault(column, {})[place] = value
 
+    def _stands(self, event: Event, rows: Sequence[int]) -> None:
+        """Raise Wrong for an event that says it stands elsewhere than where it comes from; this makes no such change.
+
+        One that was made anew comes from the rows in whose place it stands, and says 0 for what it leaves to us.
+        """
+        try:
+            source = source_of(event)
+        except TypeError as error:
+            raise Wrong(str(error)) from None
+        own = self.batch.values("stream_id")[rows[-1]]
+        if event.stream_id != own:
+            raise Wrong(
+                f"an event of stream {own!r:.80} cannot become one of stream {event.stream_id!r:.80} here; "
+                "move_events() and rename_stream() do that"
+            )
+        batch, rows = (self.batch, rows) if source is None else (source[0], (source[1],))
+        for name, steps in _PLACE.items():
+            values, value = batch.values(name), getattr(event, name)
+            if not (any(values[row] == value for row in rows) or (source is None and value == 0)):
+                raise Wrong(f"it gave {name} {value!r:.40} to an event that has {values[rows[-1]]}; for that: {steps}")
+
     def _named(self, value: Any) -> str:
         """An event type. Raises Wrong for what is none."""
         if value not in self._good:
@@ -147,6 +175,7 @@ class Made:
     ) -> tuple[str, str | None, dict[str, Any], bool]:
         """Type, payload, further fields of a new row, and whether it is new even if it has the same content."""
         if isinstance(item, Event):
+            self._stands(item, among or (row,))
             name = self._named(item.event_type)
             if item.data_text is not self._old_texts[row]:
                 _strict(item.data_text)
@@ -170,9 +199,6 @@ class Made:
         """The fields in which an event differs from its row, but for type and payload."""
         if row_of(event, self.batch) == row:
             return {}
-        own = self.batch.values("stream_id")[row]
-        if event.stream_id != own:
-            raise Wrong(f"an event of stream {own!r:.80} cannot become one of stream {event.stream_id!r:.80} here")
         cells: dict[str, Any] = {}
         metadata = event.metadata_text
         if metadata != self.batch.values("metadata")[row]:

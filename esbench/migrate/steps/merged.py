@@ -60,7 +60,8 @@ def merge_events(
 
     ``function(events)`` gives ``(event_type, data)`` or an event, or None to leave that run as it is. Runs are taken
     from the left and share no event. The new event stands where the last of its run stood, with its version, position,
-    id, times and metadata; what stood at versions before it is gone, and later versions close up.
+    id, times and metadata; what stood at versions before it is gone, and later versions close up. :attr:`Event.data`
+    decodes anew at each access: to change a payload, take it once, change it, and return it.
 
     >>> merge_events(["OrderOpened", "OrderPriced"], lambda events: ("OrderPlaced", {}))
     merge runs of OrderOpened, OrderPriced by <lambda>

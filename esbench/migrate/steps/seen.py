@@ -15,8 +15,9 @@ import pyarrow as pa
 
 from esbench.event import CANONICAL, Event
 from esbench.fold.reading import moment
+from esbench.payload.rebuilding import decoded
 
-__all__ = ["Batch", "Seen", "row_of"]
+__all__ = ["Batch", "Seen", "row_of", "source_of"]
 
 #: Event's fields that are read when they are asked for, and their columns.
 _LATER = {
@@ -78,6 +79,9 @@ def _whole(event: Any) -> Any:
 
 _members: dict[str, Any] = {
     **{name: _read(column) for name, column in _LATER.items()},
+    # Numbers carry their text, so that they keep it wherever a function puts them.
+    "data": property(lambda event: None if event.data_text is None else decoded(event.data_text)),
+    "metadata": property(lambda event: {} if event.metadata_text is None else decoded(event.metadata_text)),
     "__module__": Event.__module__,
     "__qualname__": Event.__qualname__,
     "__repr__": lambda event: repr(_whole(event)),
@@ -89,6 +93,23 @@ _kind: Any = type(Event)
 
 #: A kind of Event, equal to any other of the same fields.
 Seen: Any = _kind("Event", (Event,), _members, frozen=True, gc=False)
+
+
+#: What no Seen has a value of its own in.
+_unused = [Event.__dict__[name].__get__ for name in list(_LATER)[2:]]
+
+
+def source_of(event: Event) -> tuple[Batch, int] | None:
+    """The batch and the row that an event stands for; None for one of another making.
+
+    Raises TypeError for one in which what is read in its batch was set past :meth:`Event.changed`.
+    """
+    if type(event) is not Seen:
+        return None
+    batch, row = _batch(event), _row(event)
+    if type(batch) is not Batch or type(row) is not int or any(get(event) is not None for get in _unused):
+        raise TypeError("a field of the event was set by msgspec.structs.replace(): use event.changed() for that")
+    return batch, row
 
 
 def row_of(event: Event, batch: Batch) -> int | None:
