@@ -23,6 +23,8 @@ __all__ = ["Call", "register", "sql", "upcast_text"]
 _decoder = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
+_CANNOT = "the function returned what JSON cannot carry: "
+
 #: So many texts are decoded at a time.
 _AT_ONCE = 50
 
@@ -124,21 +126,22 @@ def _called(function: Callable[[Any], Any], value: Any) -> Any:
         raise raised(error) from error
 
 
-def _finished(text: str, result: Any, *, spaced: bool = False) -> str:
+def _finished(text: str, result: Any, *, spaced: bool = False, checked: bool = False) -> str:
     """The text of what a function gave for a text that is written as the encoder writes."""
     if result is None:
         raise PayloadError("the function returned None, not a payload")
     try:
         encoded = _encoder.encode(result)
         done = (msgspec.json.format(encoded, indent=0) if spaced else encoded).decode()
-        strictly(result)
+        if not checked:
+            strictly(result)
         # The encoder writes NaN as null.
         if "null" in done:
             finite(result)
     except PayloadError as error:
-        raise PayloadError(f"the function returned what JSON cannot carry: {error}") from None
+        raise PayloadError(f"{_CANNOT}{error}") from None
     except (RecursionError, TypeError, ValueError, msgspec.MsgspecError) as error:
-        raise PayloadError(f"the function returned what JSON cannot carry: {error}") from error
+        raise PayloadError(f"{_CANNOT}{error}") from error
     if text[0] == "{" and done[0] != "{":
         raise PayloadError(f"the function returned {type(result).__name__}, not an object")
     return done
@@ -146,6 +149,7 @@ def _finished(text: str, result: Any, *, spaced: bool = False) -> str:
 
 def _changed(function: Callable[[Any], Any], texts: Sequence[str | None]) -> list[str | None]:
     done: list[str | None] = []
+    results: dict[int, Any] = {}
     for first in range(0, len(texts), _AT_ONCE):
         some = texts[first : first + _AT_ONCE]
         values = _decoded(some)
@@ -156,10 +160,22 @@ def _changed(function: Callable[[Any], Any], texts: Sequence[str | None]) -> lis
             try:
                 if values is None:
                     done.append(_applied(function, text))
-                else:
-                    done.append(_finished(text, _called(function, values[at])))
+                    continue
+                result = _called(function, values[at])
+                # Encoded at once, because a function may give the same object again, changed.
+                done.append(_finished(text, result, checked=True))
+                results[len(done) - 1] = result
             except PayloadError as error:
                 done.append(failure(error))
+        try:
+            strictly(list(results.values()))
+        except PayloadError:
+            for place, result in results.items():
+                try:
+                    strictly(result)
+                except PayloadError as error:
+                    done[place] = failure(PayloadError(f"{_CANNOT}{error}"))
+        results.clear()
     return done
 
 

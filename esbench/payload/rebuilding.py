@@ -127,7 +127,7 @@ def strictly(value: Any) -> None:
     kind = type(value)
     for each in value.values() if kind is dict else value if kind is list else (value,):
         inner = type(each)
-        if inner in _SIMPLE:
+        if inner is str or inner is int or inner in _SIMPLE:
             continue
         if inner is dict or inner is list:
             strictly(each)

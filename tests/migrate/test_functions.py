@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import pickle
 import signal
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from multiprocessing import get_context
@@ -90,7 +91,10 @@ def column(rows: list[dict[str, Any]], name: str) -> list[Any]:
         (lambda event: [("B", {"n": object()})], "<lambda>: not a JSON value: "),
         (lambda event: [("B", {"n": [{"m": {1, 2}}]})], "<lambda>: not a JSON value: set"),
         (lambda event: event.changed(data={**event.data, "b": b"x"}), "<lambda>: not a JSON value: bytes"),
-        (lambda event: replace(event, stream_id="t"), "<lambda>: an event of stream 's' cannot become one of stream 't'"),
+        (
+            lambda event: replace(event, stream_id="t"),
+            "<lambda>: an event of stream 's' cannot become one of stream 't'",
+        ),
         (
             lambda event: replace(event, version=77),
             "<lambda>: it gave version 77 to an event that has 1; for that: renumber() or reorder()",
@@ -316,7 +320,7 @@ def test_numbers_keep_their_text_wherever_a_function_puts_them():
 def test_a_function_that_ends_the_program_marks_its_event():
     for step in (
         add_field("/x", using=lambda data: exec("raise SystemExit(3)")),
-        split_field("/n", ["/p"], lambda value: exec("raise SystemExit(3)")),
+        split_field("/n", ["/p"], lambda value: sys.exit(3)),
     ):
         (found,) = made([row(1)], step)
         assert found["failure"].endswith("SystemExit: 3")
