@@ -161,7 +161,7 @@ def _migrate(given: Namespace) -> int:
         raise EsbenchError("--to FILE says where --apply AS makes the log: give both")
     if given.apply is not None and given.to is None and given.bench is None:
         raise EsbenchError(
-            "--apply makes a log in a bench file: --bench FILE beside the old one, or --to FILE in a new one"
+            "--apply makes a log in a bench file: say which with --bench FILE, or --to FILE for a new one"
         )
     opened = _opened(given) if given.apply is None or given.to is not None else open_bench(given.bench)
     with opened as bench, _workers(given.workers) as executor:
