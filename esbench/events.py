@@ -219,8 +219,9 @@ class Events:
         inner = text.lstrip()
         named = inner[:4].lower() == "with" and inner[4:5].isspace()
         whole = f"with events as ({self.query}){f', {inner[5:]}' if named else f' {inner}'}"
-        with translated():
-            kinds = [statement.type for statement in self.con.extract_statements(whole)]
+        # On a cursor of its own, since the connection refuses a second call at a time.
+        with self._cursor() as cursor, translated():
+            kinds = [statement.type for statement in cursor.extract_statements(whole)]
         if kinds != [duckdb.StatementType.SELECT]:
             names = ", ".join(str(kind).rpartition(".")[2] for kind in kinds) or "nothing"
             raise QueryError(f"one query over events at a time, which only reads; this is {names}: {inner[:200]}")
