@@ -22,6 +22,7 @@ __all__ = [
     "UnknownLog",
     "UnknownStream",
     "Untrusted",
+    "described",
     "nearest",
 ]
 
@@ -80,6 +81,18 @@ class Untrusted(EsbenchError, ValueError):
 
 class MissingExtra(EsbenchError, ImportError):
     """An optional part that is not installed."""
+
+
+def described(error: BaseException) -> str:
+    """The class and text of an error, whatever its ``__str__`` does.
+
+    >>> described(KeyError("quantity"))
+    "KeyError: 'quantity'"
+    """
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 (an error's own text may raise anything)
+        return type(error).__name__
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -12,11 +12,12 @@ import pandas as pd
 from esbench import payload, show
 from esbench.aggregate import Aggregate, refuse_read_model
 from esbench.branch import BadEdit, Edits
+from esbench.errors import described
 from esbench.event import Event
 from esbench.facts import MEANINGS
 from esbench.fold.copies import isolated
 from esbench.fold.frames import field_columns
-from esbench.fold.python import described, holds, initial_state
+from esbench.fold.python import holds, initial_state
 
 __all__ = ["NOTE", "Replay", "replay"]
 

@@ -15,7 +15,7 @@ from operator import attrgetter
 import pandas as pd
 
 from esbench.aggregate import Aggregate, Predicate, refuse_other, unfit
-from esbench.errors import AggregateError, nearest
+from esbench.errors import AggregateError, described, nearest
 from esbench.event import At, Event
 from esbench.events import Events
 from esbench.fold import keyed, sql
@@ -26,7 +26,7 @@ from esbench.fold.copies import lent
 from esbench.fold.frames import moments
 from esbench.fold.keyed import StreamOrKey
 from esbench.fold.parallel import doubtful
-from esbench.fold.python import Fault, Step, described, first_of_forks, holds, steps
+from esbench.fold.python import Fault, Step, first_of_forks, holds, steps
 from esbench.fold.reading import narrowed
 from esbench.fold.state import SHOWN, Mark, trust_text
 from esbench.projection import Projection

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from esbench.aggregate import Aggregate
+from esbench.errors import described
 from esbench.event import Event
 from esbench.fold.copies import isolated
-from esbench.fold.python import described, initial_state
+from esbench.fold.python import initial_state
 
 __all__ = ["applied", "replayed"]
 

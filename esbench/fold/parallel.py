@@ -9,9 +9,8 @@ folded what, and when.
 from __future__ import annotations
 
 import pickle
-from collections import deque
 from collections.abc import Collection, Iterator
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -19,12 +18,13 @@ import cloudpickle
 import numpy as np
 import pyarrow as pa
 
+from esbench import workers
 from esbench.aggregate import Aggregate, Predicate
-from esbench.errors import AggregateError, EsbenchError
+from esbench.errors import AggregateError, described
 from esbench.event import CANONICAL
 from esbench.events import Events
 from esbench.fold import python
-from esbench.fold.python import ALWAYS, Folded, described
+from esbench.fold.python import ALWAYS, Folded
 from esbench.fold.reading import Held, Lacking, Missing, Source, Unordered, in_order, narrowed, read
 
 __all__ = ["doubtful", "finals"]
@@ -82,54 +82,34 @@ def _spread(
     executor: object, events: Events, work: _Work, unjudged: Collection[int] = ()
 ) -> tuple[list[Any], list[int]]:
     """What the workers give for each part, in order, and the streams that are too long for a part."""
-    if not isinstance(executor, Executor):
-        way_out = "; a Dask client's is client.get_executor()" if hasattr(executor, "get_executor") else ""
-        raise EsbenchError(f"executor= takes a concurrent.futures.Executor, not {type(executor).__name__}{way_out}")
-    task = _packed(work)
+    given = workers.checked(executor)
+    task = workers.packed(
+        work,
+        f'aggregate "{work[1].name}"',
+        "its handlers hold something that lives in this process alone, such as a connection or an open file. Make that "
+        "inside the handler, or fold without executor=",
+        error=AggregateError,
+    )
     positions = np.fromiter(unjudged, np.int64, len(unjudged))
     columns: set[str] = set(ALWAYS)
     while True:
-        pending: deque[Future[bytes]] = deque()
         found: list[Any] = []
         long: list[int] = []
         try:
-            for batches in _parts(events, columns, long):
-                part = _shipped(batches)
-                pending.append(executor.submit(_fold, task, part, _within(batches, positions)))
-                # The first part tells which columns are needed.
-                while pending and (not found or len(pending) >= _WAITING):
-                    found.append(_result(pending.popleft()))
-            found += [_result(future) for future in pending]
+            with workers.queue(given) as pending:
+                for batches in _parts(events, columns, long):
+                    part = _shipped(batches)
+                    pending.append(given.submit(_fold, task, part, _within(batches, positions)))
+                    # The first part tells which columns are needed.
+                    while pending and (not found or len(pending) >= _WAITING):
+                        found.append(_result(pending.popleft()))
+                found += [_result(future) for future in pending]
         except Lacking as lacking:
             columns |= lacking.columns
         except Unordered:
             events = replace(events, ordered=False)
-        except BrokenExecutor as error:
-            raise EsbenchError(
-                f"a worker of the executor ended ({described(error)}): out of memory, or its processes cannot start; a "
-                'script that makes a process pool does so under if __name__ == "__main__". Make the executor anew'
-            ) from error
-        except KeyboardInterrupt:
-            _stop(executor)
-            raise
         else:
             return found, long
-        finally:
-            for future in pending:
-                future.cancel()
-
-
-def _packed(work: _Work) -> bytes:
-    """The work as bytes: functions of a notebook by their code, those of modules by name."""
-    try:
-        packed: bytes = cloudpickle.dumps(work)
-    except Exception as error:
-        raise AggregateError(
-            f'aggregate "{work[1].name}" cannot be sent to the executor\'s workers ({described(error)}): its handlers '
-            "hold something that lives in this process alone, such as a connection or an open file. Make that inside "
-            "the handler, or fold without executor="
-        ) from error
-    return packed
 
 
 def _parts(events: Events, columns: Collection[str], long: list[int]) -> Iterator[list[pa.RecordBatch]]:
@@ -186,13 +166,7 @@ def _within(batches: list[pa.RecordBatch], positions: Any) -> frozenset[int]:
 
 def _fold(task: bytes, part: bytes, unjudged: frozenset[int]) -> bytes:
     """What a worker does: unpack, fold, pack."""
-    try:
-        what, aggregate, option = pickle.loads(task)  # noqa: S301 (packed by who asked, never event content)
-    except Exception as error:  # noqa: BLE001 (importing a module may raise anything)
-        raise AggregateError(
-            f"the aggregate cannot be unpacked in the executor's worker ({described(error)}): its module must be "
-            "importable there too, or be the notebook itself"
-        ) from None
+    what, aggregate, option = workers.unpacked(task, "the aggregate", error=AggregateError)
     held = Held(list(pa.ipc.open_stream(part)), None)
     try:
         if what == "finals":
@@ -225,10 +199,3 @@ def _result(future: Future[bytes]) -> Any:
     if isinstance(result, Lacking):
         raise result
     return result
-
-
-def _stop(executor: Executor) -> None:
-    """End the workers of a process pool, which no interrupt of this process reaches; a handler may loop for ever."""
-    if isinstance(executor, ProcessPoolExecutor):
-        for process in list((getattr(executor, "_processes", None) or {}).values()):
-            process.terminate()

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from esbench.aggregate import Aggregate, Handler, Predicate
-from esbench.errors import AggregateError, EsbenchError
+from esbench.errors import AggregateError, EsbenchError, described
 from esbench.event import CANONICAL, Event
 from esbench.events import Events
 from esbench.fold.changes import Change, changes
@@ -29,7 +29,6 @@ __all__ = [
     "Fault",
     "Folded",
     "Step",
-    "described",
     "doubtful",
     "finals",
     "first_of_forks",
@@ -318,18 +317,6 @@ def holds(predicate: Callable[[Any], Any], value: Any, flat: Flat | None = None)
         raise
     except BaseException as error:  # noqa: BLE001 (a predicate may raise anything)
         return False, described(error)
-
-
-def described(error: BaseException) -> str:
-    """The class and text of an error, whatever its ``__str__`` does.
-
-    >>> described(KeyError("quantity"))
-    "KeyError: 'quantity'"
-    """
-    try:
-        return f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001 (an error's own text may raise anything)
-        return type(error).__name__
 
 
 def first_of_forks(events: Events) -> Events:

@@ -14,7 +14,7 @@ from esbench.patterns import pattern
 from esbench.payload import edits
 from esbench.show import cell
 
-__all__ = ["ALL", "EditStep", "MigrationError", "Step", "Which", "name_of", "which"]
+__all__ = ["EditStep", "MigrationError", "Step", "Which", "name_of", "which"]
 
 
 class MigrationError(EsbenchError, ValueError):
@@ -55,8 +55,6 @@ class Which:
         return f"{types}{streams}{'' if self.where is None else f' where {cell(self.where, width=200)}'}"
 
 
-ALL = Which()
-
 #: What SQL gives anew each time: a dry run could promise nothing of it.
 _UNSTEADY = re.compile(
     r"\b(?:(?:random|uuid|uuidv4|uuidv7|gen_random_uuid|now|today|ago|nextval|transaction_timestamp|get_current_time"
@@ -91,17 +89,10 @@ def name_of(function: Callable[..., Any]) -> str:
 
 @dataclass(frozen=True, repr=False)
 class Step(ABC):
-    """One operation of a migration. Its ``repr`` reads as a sentence.
-
-    ``form`` says what it runs as: ``SQL``, or ``Python`` where a function of the user decides.
-    """
+    """One operation of a migration. Its ``repr`` reads as a sentence."""
 
     which: Which
 
-    #: What the step runs as.
-    form = "SQL"
-    #: Whether the step removes events on purpose: they are declared drops.
-    drops = False
     #: Whether what it makes of a stream depends on that stream alone, and goes nowhere else.
     local = True
     #: Whether it replaces what nobody may read any more: such a migration goes into a file of its own.
@@ -120,6 +111,11 @@ class Step(ABC):
     def functions(self) -> Mapping[str, Callable[..., Any]]:
         """The user's functions in it, by name, whose source is kept with what they made."""
         return {}
+
+    @property
+    def form(self) -> str:
+        """What the step runs as: ``SQL``, or ``Python`` where a function of the user decides."""
+        return "Python" if self.functions else "SQL"
 
     def __repr__(self) -> str:
         return self.sentence

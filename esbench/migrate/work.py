@@ -20,15 +20,16 @@ from typing import Any
 
 import duckdb
 
-from esbench.event import CANONICAL, literal, quote
+from esbench.event import CANONICAL, quote
 from esbench.events import Events, translated
-from esbench.payload import edits
+from esbench.payload import edits, functions
 
 __all__ = [
     "LINEAGE",
     "STEPS",
     "Scratch",
     "Work",
+    "called",
     "columns",
     "edited",
     "removed",
@@ -100,12 +101,8 @@ class Scratch:
         return int(rows)
 
     def _run(self, verb: str, events: Events, text: str, parameters: Mapping[str, Any]) -> None:
-        cursor = self.con.cursor()
-        try:
-            with translated():
-                cursor.execute(f"{verb} {events.whole(text)}", {**events.parameters, **parameters})
-        finally:
-            cursor.close()
+        with self.con.cursor() as cursor, translated():
+            cursor.execute(f"{verb} {events.whole(text)}", {**events.parameters, **parameters})
 
 
 def _detach(known: weakref.ref[duckdb.DuckDBPyConnection], name: str) -> None:
@@ -175,9 +172,7 @@ def rewritten(work: Work, number: int, hit: str, values: Mapping[str, str], **pa
     )
     texts = [new[name] for name in values if CANONICAL[name] == "JSON"]
     bad = " or ".join(f"starts_with({text}, '!')" for text in texts) or "false"
-    failure = (
-        f"coalesce({', '.join(f'case when starts_with({text}, {literal(chr(33))}) then {text} end' for text in texts)})"
-    )
+    failure = f"""coalesce({", ".join(f"case when starts_with({text}, '!') then {text} end" for text in texts)})"""
     made = ", ".join(f"case when hit then {value} end as {new[name]}" for name, value in values.items())
     put = ", ".join(
         f"case when fine then {new[name]}{'::json' if CANONICAL[name] == 'JSON' else ''} else {name} end as {name}"
@@ -208,6 +203,26 @@ def edited(work: Work, number: int, hit: str, edit: edits.Edit, *, column: str =
     """Rows that meet a condition with an edited payload (or metadata)."""
     edits.register(work.events.con)
     return rewritten(work, number, hit, {column: edits.sql(edit, column)}, **parameters)
+
+
+def called(
+    work: Work,
+    number: int,
+    hit: str,
+    call: functions.Call,
+    *,
+    column: str = "data",
+    also: Mapping[str, str] | None = None,
+    **parameters: Any,
+) -> Work:
+    """Rows that meet a condition with what a function of the user makes of the payload (or metadata).
+
+    ``also`` gives values of other columns. With an executor, its workers call the function.
+    """
+    functions.register(work.events.con)
+    if work.executor is not None:
+        call = work.held(functions.upcast_text(call.function, executor=work.executor))
+    return rewritten(work, number, hit, {column: functions.sql(call, column), **(also or {})}, **parameters)
 
 
 def removed(

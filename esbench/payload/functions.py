@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Sequence
-from concurrent.futures import BrokenExecutor, Executor
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-import cloudpickle
 import msgspec
 
-from esbench.errors import EsbenchError
+from esbench import workers
 from esbench.payload.engine import failure, number_of, register
 from esbench.payload.rebuilding import Rebuilt, finite, raised, strictly
 from esbench.payload.scan import PayloadError
@@ -58,13 +56,10 @@ class Call:
         """What :meth:`apply` gives for each, or ``!`` and the reason; None, and what already is a reason, stay."""
         if self.executor is None:
             return _changed(self.function, texts)
-        try:
-            return self.executor.submit(_worked, self.packed, list(texts)).result()
-        except BrokenExecutor as error:
-            raise EsbenchError(
-                f"a worker of the executor ended ({type(error).__name__}: {error}): out of memory, or its processes "
-                'cannot start; a script that makes a process pool does so under if __name__ == "__main__"'
-            ) from error
+        with workers.queue(self.executor) as pending:
+            pending.append(self.executor.submit(_worked, self.packed, list(texts)))
+            done: list[str | None] = pending[0].result()
+        return done
 
 
 def upcast_text(function: Callable[[Any], Any], *, executor: Executor | None = None) -> Call:
@@ -75,16 +70,13 @@ def upcast_text(function: Callable[[Any], Any], *, executor: Executor | None = N
     """
     if executor is None:
         return Call(function)
-    if not isinstance(executor, Executor):
-        raise EsbenchError(f"executor= takes a concurrent.futures.Executor, not {type(executor).__name__}")
-    try:
-        packed = cloudpickle.dumps(function)
-    except Exception as error:
-        raise EsbenchError(
-            f"{Call(function)!r}: the function cannot be sent to the executor's workers ({type(error).__name__}: "
-            f"{error}): it holds something that lives in this process alone. Make that inside it"
-        ) from error
-    return Call(function, executor, packed)
+    given = workers.checked(executor)
+    packed = workers.packed(
+        function,
+        f"{Call(function)!r}: the function",
+        "it holds something that lives in this process alone. Make that inside it",
+    )
+    return Call(function, given, packed)
 
 
 def sql(call: Call, column: str) -> str:
@@ -197,7 +189,7 @@ def _decoded(texts: Sequence[str | None]) -> list[Any] | None:
 
 @lru_cache(maxsize=16)
 def _unpacked(packed: bytes) -> Callable[[Any], Any]:
-    function: Callable[[Any], Any] = pickle.loads(packed)  # noqa: S301 (packed by who asked, never event content)
+    function: Callable[[Any], Any] = workers.unpacked(packed, "a function")
     return function
 
 

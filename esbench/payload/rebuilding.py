@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from esbench.errors import described
 from esbench.payload.scan import PayloadError, check
 from esbench.payload.text import decode
 from esbench.payload.tree import Level, Member, opened
@@ -141,10 +142,7 @@ def strictly(value: Any) -> None:
 
 def raised(error: BaseException) -> PayloadError:
     """What a user's function raised as a failure, whatever its ``__str__`` does."""
-    try:
-        return PayloadError(f"{type(error).__name__}: {error}")
-    except Exception:  # noqa: BLE001 (an error's own text may raise anything)
-        return PayloadError(type(error).__name__)
+    return PayloadError(described(error))
 
 
 def finite(value: Any) -> None:

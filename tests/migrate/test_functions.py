@@ -18,11 +18,13 @@ from esbench.migrate.migration import Migration
 from esbench.migrate.running import Result, run
 from esbench.migrate.step import MigrationError, Step
 from esbench.migrate.steps.attributes import add_field, merge_fields, split_field
+from esbench.migrate.steps.corrections import edit_metadata
 from esbench.migrate.steps.functions import map_events, split
 from esbench.migrate.steps.inserted import insert_after, insert_before
 from esbench.migrate.steps.merged import merge_events
 from esbench.migrate.steps.moved import move_between
 from esbench.migrate.steps.ordering import reorder
+from esbench.migrate.steps.upcasting import upcast
 from tests.checks.compare import connect, events_of
 from tests.oracle import Facts, Row
 
@@ -246,6 +248,20 @@ def test_processes_give_what_this_one_gives():
     ]
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as executor:
         assert made(rows, *steps, executor=executor) == made(rows, *steps)
+
+
+def test_functions_on_payloads_reach_processes_too():
+    rows = [row(n, data=f'{{"price": 1.10,  "n":{n}}}', metadata_text='{"user": 1.50}') for n in range(1, 30)]
+    steps = [
+        upcast("A", 1, 2, lambda data: {**data, "at": [1]}),
+        add_field("/copied", using=lambda data: 1 // (data["n"] % 4) and data["price"]),
+        add_field("/tenant", using=lambda metadata: "north", metadata=True),
+        edit_metadata(lambda metadata: {**metadata, "seen": True}),
+    ]
+    expected = made(rows, *steps)
+    assert {each["failure"] for each in expected} == {None, "ZeroDivisionError: integer division or modulo by zero"}
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as executor:
+        assert made(rows, *steps, executor=executor) == expected
 
 
 def test_what_cannot_reach_a_worker_is_named():

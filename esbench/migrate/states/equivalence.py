@@ -27,10 +27,9 @@ from typing import Any, Literal
 import numpy as np
 
 from esbench.aggregate import Aggregate, covered, refuse_other
-from esbench.errors import AggregateError, EsbenchError
+from esbench.errors import AggregateError, EsbenchError, described
 from esbench.events import Events
 from esbench.fold.copies import lent
-from esbench.fold.python import described
 from esbench.fold.reading import Missing, Unordered
 from esbench.migrate.gates import Outcome, Seen
 from esbench.migrate.states.agreement import Equivalence, Names, nothing, summed

@@ -12,10 +12,9 @@ from decimal import Context, Decimal
 from functools import lru_cache
 from typing import Any, Final
 
-from esbench.errors import EsbenchError
+from esbench.errors import EsbenchError, described
 from esbench.fold.changes import ABSENT, brief, same
 from esbench.fold.copies import lent
-from esbench.fold.python import described
 
 __all__ = [
     "PLAIN",

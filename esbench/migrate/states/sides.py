@@ -13,11 +13,11 @@ from typing import Any, Literal
 import numpy as np
 
 from esbench.aggregate import Aggregate, Handler
-from esbench.errors import AggregateError, EsbenchError
+from esbench.errors import AggregateError, EsbenchError, described
 from esbench.event import CANONICAL, Event
 from esbench.events import Events
 from esbench.fold.given import applied
-from esbench.fold.python import ALWAYS, described, initial_state
+from esbench.fold.python import ALWAYS, initial_state
 from esbench.fold.reading import Missing, Reading, Unordered, narrowed
 from esbench.migrate.states.cuts import Forks, Rows
 from esbench.migrate.states.tally import Fault

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from dataclasses import replace as replaced
 from decimal import Decimal
 from typing import Any
 
 from esbench import payload
 from esbench.fold.copies import isolated
 from esbench.migrate.step import EditStep, MigrationError, Step, name_of, which
-from esbench.migrate.work import Work, rewritten
+from esbench.migrate.work import Work, called
 from esbench.payload import edits, functions, numbers
 from esbench.payload.rebuilding import decoded, written
 from esbench.show import cell
@@ -33,7 +32,6 @@ class FunctionStep(EditStep):
     """An edit in which a function of the user decides."""
 
     function: Callable[..., Any] = field(kw_only=True)
-    form = "Python"
 
     @property
     def functions(self) -> Mapping[str, Callable[..., Any]]:
@@ -49,7 +47,6 @@ class Derived(Step):
     #: Kept alive, since the engine knows it by a number only.
     call: functions.Call = field(kw_only=True, compare=False)
     column: str = field(default="data", kw_only=True)
-    form = "Python"
 
     @property
     def functions(self) -> Mapping[str, Callable[..., Any]]:
@@ -61,10 +58,8 @@ class Derived(Step):
         return f"add {_path(self.path)} by {name_of(self.function)}{inside} ({self.which})"
 
     def over(self, work: Work, number: int) -> Work:
-        functions.register(work.events.con)
         hit, bound = self.which.sql(number)
-        call = self.call if work.executor is None else work.held(replaced(self.call, executor=work.executor))
-        return rewritten(work, number, hit, {self.column: functions.sql(call, self.column)}, **bound)
+        return called(work, number, hit, self.call, column=self.column, **bound)
 
 
 def add_field(

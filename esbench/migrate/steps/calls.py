@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import pickle
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Any
 
-import cloudpickle
 import pyarrow as pa
 
-from esbench.errors import EsbenchError
+from esbench import workers
+from esbench.errors import described
 from esbench.event import Event
-from esbench.fold.python import described
 from esbench.migrate.step import MigrationError, name_of
 from esbench.migrate.steps.made import Made, Wrong, said
 from esbench.migrate.steps.seen import Batch
@@ -36,15 +33,17 @@ class Task(ABC):
     function: Callable[..., Any]
     schema_version: int | None = None
 
-    #: Rows that belong together; a batch holds whole groups, and where it is 0, whole streams.
-    group = 1
-
     def __call__(self, rows: pa.RecordBatch, number: int) -> Tables:
         """The rows that take the place of a batch's, and how many each source row became where that is not one."""
         batch = Batch(rows)
         made = Made(batch, number)
         self.fill(made, list(batch.events()))
         return made.tables()
+
+    @property
+    def group(self) -> int:
+        """How many rows belong together; a batch holds whole groups, and where it is 0, whole streams."""
+        return 1
 
     @abstractmethod
     def fill(self, made: Made, events: list[Event]) -> None:
@@ -118,8 +117,7 @@ class Runs(Task):
     length: int = 1
 
     @property
-    def group(self) -> int:  # type: ignore[override]
-        """Rows that belong together; a batch holds whole groups."""
+    def group(self) -> int:
         return self.length
 
     def fill(self, made: Made, events: list[Event]) -> None:
@@ -159,50 +157,25 @@ def done(
         for part in parts:
             yield task(part, number)
         return
-    given: object = executor
-    if not isinstance(given, Executor):
-        way_out = "; a Dask client's is client.get_executor()" if hasattr(executor, "get_executor") else ""
-        raise EsbenchError(f"executor= takes a concurrent.futures.Executor, not {type(executor).__name__}{way_out}")
-    try:
-        packed: bytes = cloudpickle.dumps((task, number))
-    except Exception as error:
-        raise MigrationError(
-            f"{task.name} cannot be sent to the executor's workers ({described(error)}): it holds something that "
-            "lives in this process alone. Make that inside the function, or run without executor="
-        ) from error
-    pending: deque[Future[tuple[bytes, bytes]]] = deque()
-    try:
+    given = workers.checked(executor)
+    packed = workers.packed(
+        (task, number),
+        task.name,
+        "it holds something that lives in this process alone. Make that inside the function, or run without executor=",
+        error=MigrationError,
+    )
+    with workers.queue(given) as pending:
         for part in parts:
-            pending.append(executor.submit(_work, packed, _packed(part)))
+            pending.append(given.submit(_work, packed, _packed(part)))
             while len(pending) >= _WAITING:
                 yield _unpacked(pending.popleft())
         while pending:
             yield _unpacked(pending.popleft())
-    except BrokenExecutor as error:
-        raise EsbenchError(
-            f"a worker of the executor ended ({described(error)}): out of memory, or its processes cannot start; a "
-            'script that makes a process pool does so under if __name__ == "__main__". Make the executor anew'
-        ) from error
-    except KeyboardInterrupt:
-        if isinstance(executor, ProcessPoolExecutor):
-            # No interrupt of this process reaches them, and a function may loop for ever.
-            for process in list((getattr(executor, "_processes", None) or {}).values()):
-                process.terminate()
-        raise
-    finally:
-        for future in pending:
-            future.cancel()
 
 
 def _work(packed: bytes, part: bytes) -> tuple[bytes, bytes]:
     """What a worker does: unpack, call, pack."""
-    try:
-        task, number = pickle.loads(packed)  # noqa: S301 (packed by who asked, never event content)
-    except Exception as error:  # noqa: BLE001 (importing a module may raise anything)
-        raise MigrationError(
-            f"a function cannot be unpacked in the executor's worker ({described(error)}): its module must be "
-            "importable there too, or be the notebook itself"
-        ) from None
+    task, number = workers.unpacked(packed, "a function", error=MigrationError)
     made, counts = task(next(iter(pa.ipc.open_stream(part))), number)
     return _packed(made), _packed(counts)
 

@@ -29,10 +29,6 @@ class CloseStream(Step):
     schema_version: int | None = field(default=None, kw_only=True)
 
     @property
-    def form(self) -> str:  # type: ignore[override]
-        return "Python" if callable(self.redirect) else "SQL"
-
-    @property
     def functions(self) -> Mapping[str, Callable[..., Any]]:
         return {name_of(self.redirect): self.redirect} if callable(self.redirect) else {}
 

@@ -34,7 +34,6 @@ class Truncate(Step):
 
     before_version: int | None = field(default=None, kw_only=True)
     keep_last: int | None = field(default=None, kw_only=True)
-    drops = True
 
     @property
     def sentence(self) -> str:
@@ -117,7 +116,8 @@ class Compact(Step):
     schema_version: int | None = field(default=None, kw_only=True)
 
     @property
-    def form(self) -> str:  # type: ignore[override]
+    def form(self) -> str:
+        """What the step runs as: a projection folds in SQL, whatever it is made of."""
         return "SQL" if isinstance(self.aggregate, Projection) else "Python"
 
     @property

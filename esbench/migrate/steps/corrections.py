@@ -10,7 +10,7 @@ from esbench import payload
 from esbench.errors import nearest
 from esbench.events import stream_name
 from esbench.migrate.step import MigrationError, Step, Which, name_of, which
-from esbench.migrate.work import Work, rewritten
+from esbench.migrate.work import Work, called, rewritten
 from esbench.payload import PayloadError, edits, functions
 from esbench.show import cell
 
@@ -180,11 +180,6 @@ class EditMetadata(Step):
     call: functions.Call | None = field(default=None, kw_only=True)
 
     @property
-    def form(self) -> str:  # type: ignore[override]
-        """What the step runs as."""
-        return "SQL" if self.call is None else "Python"
-
-    @property
     def functions(self) -> Mapping[str, Callable[..., Any]]:
         return {} if self.call is None else {name_of(self.call.function): self.call.function}
 
@@ -194,9 +189,9 @@ class EditMetadata(Step):
 
     def over(self, work: Work, number: int) -> Work:
         hit, bound = self.which.sql(number)
-        edits.register(work.events.con)
         if self.call is not None:
-            return rewritten(work, number, hit, {"metadata": functions.sql(self.call, "metadata")}, **bound)
+            return called(work, number, hit, self.call, column="metadata", **bound)
+        edits.register(work.events.con)
         assert self.edit is not None
         made = self.edit.apply("{}")
         bound[f"step{number}_empty"] = None if made == "{}" else made

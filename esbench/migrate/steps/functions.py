@@ -29,7 +29,6 @@ class CallStep(Step):
     task: Task
     said: str
     user: Callable[..., Any] | None = field(default=None, kw_only=True)
-    form = "Python"
 
     @property
     def sentence(self) -> str:

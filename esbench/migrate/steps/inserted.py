@@ -67,7 +67,7 @@ class Insert(Step):
             rows.events,
             "select distinct stream_key, anchor as version, 1 as net from events where place <> 0",
         )
-        if not work.events.rows(f"select count(*) from {net}")[0][0]:
+        if not work.scratch.rows(net):
             return work
         return shifted(spread(rows, work, f"select {min(place, 0)}, {max(place, 0)}"), number, net, anchor="anchor")
 

@@ -26,7 +26,6 @@ class MergeEvents(Step):
     types: tuple[str, ...]
     function: Callable[[list[Event]], Any] = field(kw_only=True)
     schema_version: int | None = field(default=None, kw_only=True)
-    form = "Python"
 
     @property
     def sentence(self) -> str:
@@ -39,7 +38,7 @@ class MergeEvents(Step):
 
     def over(self, work: Work, number: int) -> Work:
         members = _members(work, number, self)
-        if not work.events.rows(f"select count(*) from {members}")[0][0]:
+        if not work.scratch.rows(members):
             return work
         same = f"{members} using (source, position, nth)"
         asked = work.over(f"select {columns()} from ({work.events.query}) semi join {same}", ordered=False)

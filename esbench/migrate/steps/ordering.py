@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from esbench.errors import described
 from esbench.event import Event
-from esbench.fold.python import described
 from esbench.migrate.step import MigrationError, Step, name_of, which
 from esbench.migrate.steps.calls import Task
 from esbench.migrate.steps.made import Made
@@ -30,11 +30,6 @@ class Reorder(Step):
 
     by: str
     function: Callable[[Event], Any] | None = field(default=None, kw_only=True)
-
-    @property
-    def form(self) -> str:  # type: ignore[override]
-        """What the step runs as."""
-        return "SQL" if self.function is None else "Python"
 
     @property
     def functions(self) -> Mapping[str, Callable[..., Any]]:

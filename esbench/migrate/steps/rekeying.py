@@ -50,10 +50,6 @@ class Rekey(Step):
     help: str = "rekey(merge=…) makes one stream of several"
 
     @property
-    def form(self) -> str:  # type: ignore[override]
-        return "Python" if callable(self.by) else "SQL"
-
-    @property
     def functions(self) -> Mapping[str, Callable[..., Any]]:
         return {name_of(self.by): self.by} if callable(self.by) else {}
 

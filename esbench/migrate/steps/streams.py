@@ -57,10 +57,6 @@ class SplitStream(Step):
     merge: Order | None = field(default=None, kw_only=True)
 
     @property
-    def form(self) -> str:  # type: ignore[override]
-        return "Python" if callable(self.by) else "SQL"
-
-    @property
     def functions(self) -> Mapping[str, Callable[..., Any]]:
         return {name_of(self.by): self.by} if callable(self.by) else {}
 

@@ -70,7 +70,6 @@ class DropEvents(Step):
     """Events that are not in the new log; what follows them closes up."""
 
     leave_gap: bool = field(default=False, kw_only=True)
-    drops = True
 
     @property
     def sentence(self) -> str:
@@ -102,8 +101,6 @@ def drop_events(
 @dataclass(frozen=True, repr=False)
 class DropDuplicates(Step):
     """Repeated deliveries of an event in its stream: the same content, and the same id or, without ids, version."""
-
-    drops = True
 
     @property
     def sentence(self) -> str:

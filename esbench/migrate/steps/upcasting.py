@@ -14,7 +14,7 @@ from esbench.migrate.gates import STATED, Outcome, Seen
 from esbench.migrate.migration import Migration
 from esbench.migrate.running import Result, run
 from esbench.migrate.step import MigrationError, Step, Which, name_of, which
-from esbench.migrate.work import Work, rewritten
+from esbench.migrate.work import Work, called
 from esbench.payload import functions
 from esbench.show import cell
 
@@ -30,7 +30,6 @@ class Upcast(Step):
     function: Callable[[Any], Any] = field(kw_only=True)
     #: Kept alive, since the engine knows it by a number only.
     call: functions.Call = field(kw_only=True, compare=False)
-    form = "Python"
 
     @property
     def type(self) -> str:
@@ -46,18 +45,9 @@ class Upcast(Step):
         return f"upcast {cell(self.type)} from {self.from_} to {self.to} by {name_of(self.function)}"
 
     def over(self, work: Work, number: int) -> Work:
-        functions.register(work.events.con)
         hit, bound = self.which.sql(number)
-        call = self.call
-        if work.executor is not None:
-            call = work.held(functions.upcast_text(self.function, executor=work.executor))
-        return rewritten(
-            work,
-            number,
-            f"{hit} and coalesce(schema_version, 1) = {self.from_} and data is not null",
-            {"data": functions.sql(call, "data"), "schema_version": f"{self.to}::bigint"},
-            **bound,
-        )
+        hit = f"{hit} and coalesce(schema_version, 1) = {self.from_} and data is not null"
+        return called(work, number, hit, self.call, also={"schema_version": f"{self.to}::bigint"}, **bound)
 
 
 def upcast(
