@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks import checks, fields, growth, load, migrations, projections, states
+from benchmarks import checks, fields, growth, load, migrations, projections, states, workbench
 from benchmarks.measure import machine
 
 PARTS = {
@@ -15,6 +15,7 @@ PARTS = {
     "projections": projections.run,
     "fields": fields.run,
     "migrations": migrations.run,
+    "workbench": workbench.run,
     "growth": growth.run,
 }
 

@@ -50,8 +50,13 @@ class Lab:
         urllib.request.urlopen(request, timeout=60).close()
         return f"{self.url}/lab/tree/{name}?reset"
 
-    def open(self, browser: Any, address: str, *, width: int = 1280, height: int = 1000) -> tuple[Any, list[str]]:
-        """A page with the notebook, all cells run; and what the browser's console says is wrong, as it comes."""
+    def open(
+        self, browser: Any, address: str, *, width: int = 1280, height: int = 1000, before: str = "() => {}"
+    ) -> tuple[Any, list[str]]:
+        """A page with the notebook, all cells run; and what the browser's console says is wrong, as it comes.
+
+        ``before`` is JavaScript to run first.
+        """
         page = browser.new_context(viewport={"width": width, "height": height}).new_page()
         said: list[str] = []
         page.on("console", lambda message: said.append(message.text) if _bad(message) else None)
@@ -61,6 +66,7 @@ class Lab:
         page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=60_000)
         # Told to run before it has its kernel, the lab would ask for one.
         page.wait_for_function(_CONNECTED, timeout=60_000)
+        page.evaluate(before)
         # Not awaited: its promise ends with the last cell.
         page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
         return page, said
