@@ -14,7 +14,7 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from esbench.errors import EsbenchError, QueryError, UnknownStream, nearest
+from esbench.errors import BenchError, EsbenchError, QueryError, UnknownLog, UnknownStream, nearest
 from esbench.event import CANONICAL, At, Event
 from esbench.facts import Facts
 
@@ -120,7 +120,7 @@ class Events:
 
     def arrow(self, text: str, **parameters: Any) -> pa.Table:
         """The result of SQL over ``events``, as an Arrow table; ``$name`` in it is bound to ``name=``."""
-        with self._cursor() as cursor, translated():
+        with self.reading() as cursor:
             table: pa.Table = cursor.sql(self.whole(text), params={**self.parameters, **parameters}).to_arrow_table()
             return table
 
@@ -130,13 +130,13 @@ class Events:
 
     def rows(self, text: str, **parameters: Any) -> list[tuple[Any, ...]]:
         """The result of SQL over ``events``, as tuples. Times come as DuckDB gives them; ask for ``epoch_us``."""
-        with self._cursor() as cursor, translated():
+        with self.reading() as cursor:
             return cursor.execute(self.whole(text), {**self.parameters, **parameters}).fetchall()
 
     def relation(self, text: str = "select * exclude (stream_key) from events") -> duckdb.DuckDBPyRelation:
         """A DuckDB relation over ``events``; executed again at every read."""
         self.lend()
-        with translated():
+        with self._told():
             return self.con.cursor().sql(self.whole(text), params=dict(self.parameters))
 
     def lend(self) -> None:
@@ -158,7 +158,7 @@ class Events:
         """Arrow batches in folding order. ``columns`` and ``where`` are SQL."""
         order = "" if self.ordered else f" order by {ORDER}"
         text = f"select {', '.join(columns)} from events where {where}{order}"
-        with self._cursor() as cursor, translated():
+        with self.reading() as cursor:
             reader = cursor.sql(self.whole(text), params={**self.parameters, **parameters}).to_arrow_reader(rows)
             yield from reader
 
@@ -211,7 +211,7 @@ class Events:
             return self.rows(
                 f"with streams as (select distinct stream_key, stream_id from events) {text}", **parameters
             )
-        with self._cursor() as cursor, translated():
+        with self.reading() as cursor:
             return cursor.execute(f"with streams as ({self.streams}) {text}", parameters).fetchall()
 
     def whole(self, text: str) -> str:
@@ -220,7 +220,7 @@ class Events:
         named = inner[:4].lower() == "with" and inner[4:5].isspace()
         whole = f"with events as ({self.query}){f', {inner[5:]}' if named else f' {inner}'}"
         # On a cursor of its own, since the connection refuses a second call at a time.
-        with self._cursor() as cursor, translated():
+        with self.reading() as cursor:
             kinds = [statement.type for statement in cursor.extract_statements(whole)]
         if kinds != [duckdb.StatementType.SELECT]:
             names = ", ".join(str(kind).rpartition(".")[2] for kind in kinds) or "nothing"
@@ -228,12 +228,38 @@ class Events:
         return whole
 
     @contextmanager
-    def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        cursor = self.con.cursor()
+    def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor to read on. Raises QueryError for what DuckDB refuses, and says so where log or bench are gone."""
+        with self._told():
+            cursor = self.con.cursor()
+            try:
+                yield cursor
+            finally:
+                cursor.close()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
         try:
-            yield cursor
-        finally:
-            cursor.close()
+            with translated():
+                yield
+        except QueryError as error:
+            if isinstance(error.__cause__, duckdb.ConnectionException):
+                raise BenchError("the bench of this log is closed; open it again with es.open(path)") from error
+            if isinstance(error.__cause__, duckdb.CatalogException) and self._dropped():
+                assert self.stored is not None
+                raise UnknownLog(
+                    f'the log "{self.stored.log}" is no longer in the bench: it was dropped; load it again'
+                ) from error
+            raise
+
+    def _dropped(self) -> bool:
+        """Whether the stored log that these come from is no longer there."""
+        if self.stored is None:
+            return False
+        with self.con.cursor() as cursor:
+            text = "select 1 from duckdb_tables() where schema_name = 'log' and table_name = $log"
+            found = cursor.execute(text, {"log": self.stored.log}).fetchall()
+        return not found
 
 
 def _event(

@@ -10,9 +10,10 @@ from typing import Any
 import pandas as pd
 
 from esbench import payload
+from esbench.aggregate import Aggregate, covered
 from esbench.errors import BadCoordinate
 from esbench.event import CANONICAL, At
-from esbench.events import Events, translated
+from esbench.events import Events
 
 __all__ = ["events_frame", "find", "find_streams", "streams", "types"]
 
@@ -42,16 +43,24 @@ def streams(events: Events) -> pd.DataFrame:
     )
 
 
-def find_streams(events: Events, text: str = "", *, limit: int = 50, offset: int = 0) -> pd.DataFrame:
+def find_streams(
+    events: Events, text: str = "", *, aggregate: Aggregate | None = None, limit: int = 50, offset: int = 0
+) -> pd.DataFrame:
     """A page of the ids of streams that have ``text`` in them, however it is capitalised; one column, ``stream_id``.
 
     Ids that begin with the text come first, each part in order; ``result.attrs["of"]`` counts all that have it. Asked
-    of a stored log, this reads its list of streams alone, and so is quick among millions.
+    of a stored log, this reads its list of streams alone, and so is quick among millions. With an ``aggregate``: only
+    streams that it covers; raises AggregateError where that cannot be told.
     """
-    streams = events.streams or f"select distinct stream_key, stream_id from ({events.query})"
+    chosen = events if aggregate is None else covered(events, aggregate)
+    streams, bound = events.streams, dict[str, Any]()
+    if streams is None:
+        streams, bound = f"select distinct stream_key, stream_id from ({chosen.query})", dict(chosen.parameters)
+    elif chosen is not events:
+        streams = f"from ({streams}) where stream_key in (select stream_key from ({chosen.query}))"
+        bound = dict(chosen.parameters)
     where = f"from ({streams}) where contains(lower(stream_id), lower($text))"
-    bound = {} if events.streams else events.parameters
-    with events.con.cursor() as cursor, translated():
+    with events.reading() as cursor:
         (of,) = cursor.execute(f"select count(*) {where}", {**bound, "text": text}).fetchall()[0]
         rows = cursor.execute(
             f"""

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import esbench as es
-from esbench.errors import QueryError
+from esbench.errors import BenchError, QueryError, UnknownLog
 from tests.conftest import ROOT
 
 MARKUP = "<script>alert(1)</script>"
@@ -194,3 +194,27 @@ def test_sql_only_reads_one_query(text):
         log.sql(text)
     assert len(bench["things"]) == 1
     assert log.sql("select count(*) as n from events;")["n"].tolist() == [1]
+
+
+def test_a_log_that_was_dropped_says_so_and_wrong_sql_still_says_what_is_wrong(tmp_path):
+    bench = es.open(tmp_path / "shop.duckdb")
+    log = bench.load(ROOT / "data" / "inventory.jsonl")
+    narrowed, branch = log.source.where("version > 1"), log.branch("item-123").drop(2)
+    with pytest.raises(QueryError, match="inventory does not exist"):
+        log.sql("select * from inventory")
+    bench.drop("inventory")
+    for asked in (
+        log.types,
+        lambda: log.events("item-123"),
+        lambda: log.find_streams("item"),
+        lambda: log.state(es.Aggregate("InventoryItem"), "item-123"),
+        lambda: narrowed.relation(),
+        lambda: branch.source.rows("select 1 from events"),
+        lambda: list(log),
+    ):
+        with pytest.raises(UnknownLog, match='the log "inventory" is no longer in the bench'):
+            asked()
+    bench.close()
+    for asked in (log.types, lambda: log.find_streams("item"), lambda: narrowed.relation()):
+        with pytest.raises(BenchError, match="closed; open it again"):
+            asked()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import esbench as es
 from esbench import look
+from esbench.errors import AggregateError
 from esbench.events import Events
 from tests.conftest import ROOT
 
@@ -174,3 +175,26 @@ def test_find_on_the_samples_finds_an_order_in_payment_and_customer_events():
         "select position from events where contains(concat_ws(' ', stream_id, data, metadata), $s)", s=some
     )
     assert set(orders.find(some)["position"]) == set(expected["position"])
+
+
+def test_streams_are_found_among_those_that_an_aggregate_covers():
+    rows = pd.DataFrame(
+        {
+            "stream_id": ["order-1", "Order-2", "cart-1", "order-1", "order-3"],
+            "version": [1, 1, 1, 2, 1],
+            "event_type": "E",
+            "stream_type": ["Order", "Order", "Cart", None, "Cart"],
+        }
+    )
+    log = es.open().load(rows, name="shop")
+    found = log.find_streams("order", aggregate=es.Aggregate("Order"), limit=1)
+    assert (found["stream_id"].tolist(), found.attrs["of"]) == (["Order-2"], 2)
+    assert log.find_streams(aggregate=es.Aggregate("Any", streams="order-*"))["stream_id"].tolist() == [
+        "order-1",
+        "order-3",
+    ]
+    branch = log.branch("order-1").drop(2)
+    assert branch.find_streams(aggregate=es.Aggregate("Cart"))["stream_id"].tolist() == ["cart-1", "order-3"]
+    assert log.find_streams(aggregate=es.Aggregate("All", streams="*")).attrs["of"] == 4
+    with pytest.raises(AggregateError):
+        log.find_streams(aggregate=es.Aggregate("Nobody"))

@@ -9,6 +9,7 @@ import duckdb
 import pandas as pd
 
 from esbench import catalog, look
+from esbench.aggregate import Aggregate
 from esbench.event import Event, at
 from esbench.events import Events, frame
 from esbench.facts import Facts
@@ -26,9 +27,14 @@ class Looking:
         """One row a stream: id, type, number of events, versions, times and positions."""
         return look.streams(self.source)
 
-    def find_streams(self, text: str = "", *, limit: int = 50, offset: int = 0) -> pd.DataFrame:
-        """A page of the ids of streams with ``text`` in them; ``attrs["of"]`` counts all. Quick among millions."""
-        return look.find_streams(self.source, text, limit=limit, offset=offset)
+    def find_streams(
+        self, text: str = "", *, aggregate: Aggregate | None = None, limit: int = 50, offset: int = 0
+    ) -> pd.DataFrame:
+        """A page of the ids of streams with ``text`` in them; ``attrs["of"]`` counts all. Quick among millions.
+
+        With an ``aggregate``: of those that it covers.
+        """
+        return look.find_streams(self.source, text, aggregate=aggregate, limit=limit, offset=offset)
 
     def types(self) -> pd.DataFrame:
         """One row an event type and schema version, commonest first."""

@@ -8,7 +8,9 @@ from typing import Any, Final
 import ipywidgets
 
 from esbench import show
+from esbench.errors import AggregateError
 from esbench.log import Log
+from esbench.widgets import marks
 from esbench.widgets.calls import Call
 from esbench.widgets.view import Part, View, button
 
@@ -44,10 +46,14 @@ class Picker(Part, ipywidgets.VBox):  # type: ignore[misc]
 
     def turn(self, first: int) -> None:
         """Show the page that begins there."""
-        text, start = self.search.value, max(first, 0)
+        text, start, aggregate = self.search.value, max(first, 0), self._view.place.aggregate
 
         def job(call: Call) -> Any:
-            return call.follow(self._log).find_streams(text, limit=PAGE, offset=start)
+            log = call.follow(self._log)
+            try:
+                return log.find_streams(text, aggregate=aggregate, limit=PAGE, offset=start)
+            except AggregateError:  # nothing says what it covers: then any stream may be looked at
+                return log.find_streams(text, limit=PAGE, offset=start)
 
         def then(found: Any) -> None:
             self.first, self.of = start, int(found.attrs["of"])
@@ -58,7 +64,7 @@ class Picker(Part, ipywidgets.VBox):  # type: ignore[misc]
             self.ids.options = [(_label(each), each) for each in shown]
             self.ids.value = keep if keep in shown else None
             end = start + len(shown)
-            self.count.value = f"{start + 1:,}–{end:,} of {self.of:,}" if shown else "no stream has that in its id"
+            self.count.value = f"{start + 1:,}–{end:,} of {self.of:,}" if shown else _none(text, aggregate)
             self.back.disabled, self.on.disabled = start == 0, end >= self.of
 
         self._view.aside("searching streams", job, then)
@@ -67,6 +73,11 @@ class Picker(Part, ipywidgets.VBox):  # type: ignore[misc]
         """Show which stream is on screen."""
         if self.ids.value != stream:
             self.ids.value = stream if stream in [value for _, value in self.ids.options] else None
+
+
+def _none(text: str, aggregate: Any) -> str:
+    whose = "" if aggregate is None else f" of {aggregate.name}"
+    return marks.text(f"no stream{whose} has that in its id" if text else f"there is no stream{whose}")
 
 
 def _label(stream: str) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ipywidgets
+import pandas as pd
 import pytest
 
 import esbench as es
@@ -302,3 +303,33 @@ def test_it_says_what_it_cannot_explore(names):
     machine = explore(names["stock"], model)
     assert machine.wait()
     assert "read model" in machine.faults.value
+
+
+def test_streams_of_the_aggregate_are_offered_and_all_where_nothing_says_which(names):
+    rows = pd.DataFrame(
+        {"stream_id": ["order-1", "cart-1"], "version": 1, "event_type": "E", "stream_type": ["Order", "Cart"]}
+    )
+    log = es.open().load(rows, name="shop")
+    machine = explore(log, es.Aggregate("Cart"))
+    assert machine.wait()
+    assert [value for _, value in machine.picker.ids.options] == ["cart-1"]
+    machine.picker.search.value = "order"
+    assert machine.wait()
+    assert machine.picker.count.value == "no stream of Cart has that in its id"
+    untyped = es.open().load(rows[["stream_id", "version", "event_type"]], name="untyped")
+    machine = explore(untyped, es.Aggregate("Cart"), stream="cart-1")
+    assert machine.wait()
+    assert [value for _, value in machine.picker.ids.options] == ["cart-1", "order-1"]
+    assert machine.faults.value == ""
+
+
+def test_a_log_that_is_dropped_meanwhile_is_told_in_words(names):
+    bench = es.open()
+    log = bench.load(ROOT / "data" / "inventory.jsonl")
+    machine = explore(log, names["inventory"], stream="item-123")
+    assert machine.wait()
+    seen = machine.state.value
+    bench.drop("inventory")
+    press(machine, machine.previous)
+    assert "the log &quot;inventory&quot; is no longer in the bench" in machine.faults.value
+    assert machine.state.value == seen
