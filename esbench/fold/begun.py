@@ -18,7 +18,7 @@ import pyarrow.compute as compute
 from esbench.aggregate import Aggregate
 from esbench.events import Events
 from esbench.fold.reading import ROWS, narrowed
-from esbench.fold.single import told
+from esbench.fold.single import ID_HASH, told
 from esbench.fold.snapshots import Shelf, Snapshot
 from esbench.fold.trust import Survey
 
@@ -89,7 +89,7 @@ def without(taken: Events, begun: Mapping[int, Start]) -> Events:
 
 def _places(taken: Events, keys: Mapping[int, object]) -> Iterator[tuple[int, Any]]:
     """Versions, positions and hashes of ids of some streams, a stream at a time, as snapshots have them."""
-    columns = ["stream_key", "version", "position", "hash(event_id) as _id"]
+    columns = ["stream_key", "version", "position", ID_HASH]
     waiting: list[pa.RecordBatch] = []
     for batch in narrowed(taken, "stream_key", keys).batches(columns, rows=ROWS) if keys else ():
         of_batch = batch.column("stream_key").to_numpy()

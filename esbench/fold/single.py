@@ -24,12 +24,15 @@ from esbench.fold.reading import ROWS, Held, Missing, Reading, Source, selected
 from esbench.fold.state import Broken
 from esbench.fold.trust import Survey
 
-__all__ = ["Keep", "Whole", "followed", "judge", "told", "whole"]
+__all__ = ["ID_HASH", "Keep", "Whole", "followed", "judge", "told", "whole"]
+
+#: SQL for what tells ids apart; without an id none, where the engine's own hash is a number like any other.
+ID_HASH = "case when event_id is not null then hash(event_id) end as _id"
 
 Keep = Callable[[int, Any, Mapping[str, Broken]], None]
 
-#: Longer streams are not taken into memory.
-_MOST = 200_000
+#: A stream of more bytes is not taken into memory.
+_MOST = 256_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +87,15 @@ def told(places: Any, lengths: Iterable[int]) -> list[bytes]:
 def whole(stream: Events, aggregate: Aggregate, at: At, columns: Collection[str] = ALWAYS) -> Whole | None:
     """What a coordinate takes of the stream in ``stream``, if it is :class:`Whole`; None where that is not proven."""
     cut, value = _cut(at)
-    names = [*selected(ALWAYS | set(columns)), "hash(event_id) as _id", f"{cut} as _taken"]
+    names = [*selected(ALWAYS | set(columns)), ID_HASH, f"{cut} as _taken"]
     # Rows that are proven whole are in order, so they need not be put in order here.
     rows = stream.at(at) if at.version is not None else stream
     batches: list[pa.RecordBatch] = []
+    size = 0
     for batch in rows.batches(names, rows=ROWS, **value):
         batches.append(batch)
-        if len(batches) * ROWS > _MOST:
+        size += batch.nbytes
+        if size > _MOST:
             return None
     taken = stream.at(at)
     table = pa.Table.from_batches(batches).combine_chunks() if batches else None

@@ -185,6 +185,15 @@ def test_states_read_what_follows_the_snapshots():
         assert len(read(lambda: log.states(counter(2)))[1]) == 18
 
 
+def test_states_of_streams_without_event_ids_begin_with_snapshots():
+    with es.open() as bench:
+        log = bench.load(pd.DataFrame(rows(2, 1, 9)).drop(columns="event_id"), "log")
+        log.snapshot(counter(), every=4)
+        found, seen = read(lambda: log.states(counter()))
+        assert_same(found, travel.states(log.source, counter(), at()))
+        assert seen == [("s0", 9), ("s1", 9)]
+
+
 def test_states_read_all_where_snapshots_spare_little():
     with es.open() as bench:
         log = bench.load(pd.DataFrame(rows(3, 1, 9)), "log")

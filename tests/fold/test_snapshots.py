@@ -149,6 +149,15 @@ def test_fold_goes_on_from_the_nearest_snapshot():
         assert handled(counter(), bench["log"]) == [13]
 
 
+def test_streams_without_event_ids_have_snapshots_too():
+    for ids in ([None] * 12, ["a-1", "a-2", None, None, "a-5", None, None, "a-8", "a-9", "a-10", None, "a-12"]):
+        with es.open() as bench:
+            log = load(bench, rows(12) | {"event_id": ids})
+            assert handled(counter(), log) == [1, 3, 4, 6, 7, 9, 10, 12]
+            assert bench.snapshots.df()["version"].tolist() == [3, 6, 9, 12]
+            assert handled(counter(), log, version=7) == [7]
+
+
 def test_late_event_leaves_snapshots_above_it_unused():
     with es.open() as bench:
         log = load(bench, rows(9, start=2))
