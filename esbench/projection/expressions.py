@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -15,6 +16,7 @@ import duckdb
 
 from esbench.errors import AggregateError, nearest
 from esbench.event import quote
+from esbench.projection.conditions import Unclear, compiled
 from esbench.projection.operands import Kind
 
 __all__ = ["Expression", "judged", "sql_type", "tried", "type_of"]
@@ -61,11 +63,15 @@ class Expression:
         self._read = _named(text, self.columns)
         given = ", ".join(f"?::{self.columns[name]} as {quote(name)}" for name in self._read)
         self._query = f"select {{}} from (select {given})"
+        self._plain = compiled(text, self.columns, self._read) if condition else None
         self._cached = lru_cache(maxsize=4096)(self._evaluated)
 
     def __call__(self, state: Mapping[str, Any]) -> Any:
         """The value for one state."""
         values = [state[name] for name in self._read]
+        if self._plain is not None:
+            with suppress(Unclear):
+                return self._plain(values)
         return self._cached(*(tuple(value) if isinstance(value, list) else value for value in values))
 
     def _evaluated(self, *values: Any) -> Any:
