@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,7 +18,8 @@ from esbench.errors import EsbenchError
 from esbench.log import Log
 from esbench.widgets import marks
 from esbench.widgets.calls import Call
-from esbench.widgets.code import Names
+from esbench.widgets.code import Names, call
+from esbench.widgets.heat import COLUMNS, SIGNS, STREAMS, Heat, mapped
 from esbench.widgets.machine import TimeMachine
 from esbench.widgets.view import Part, View, button
 
@@ -28,7 +27,10 @@ __all__ = ["FindingsBoard"]
 
 #: Findings on a page.
 PAGE: Final = 15
-_ALL: Final = "all"
+#: The page on which the finding is that is open.
+_ITS_PAGE: Final = -1
+#: The first value in a list of filters. Not None: to a list of choices that means that none is chosen.
+_ALL: Final = object()
 #: What findings are sorted by, and the columns that this means; as the report has them, worst come first.
 _SORTS: Final[Mapping[str, list[str]]] = {
     "severity": [],
@@ -37,11 +39,14 @@ _SORTS: Final[Mapping[str, list[str]]] = {
     "type": ["event_type", "stream_id", "version"],
     "time": ["recorded_at", "position"],
 }
+#: An explanation is cut, so that a page of findings fits a screen; whole it stands in the title, and beside the
+#: time machine.
+_THREE_LINES: Final = "display:-webkit-box;-webkit-box-orient:vertical;-webkit-line-clamp:3;overflow:hidden"
+_SIGNS: Final = {severity: f"{sign} {severity}" for severity, sign in SIGNS.items()}
 _COLUMNS: Final = (
     "display:grid;grid-template-columns:5.6em 8.5em 9em 7em minmax(11em,1fr) 5em;gap:0 10px;padding:3px 0;"
     "border-bottom:1px solid rgba(127,127,127,.25);overflow-wrap:anywhere"
 )
-_SIGNS: Final = {"error": "✗ error", "warning": "⚠ warning", "info": "ℹ info"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +108,12 @@ class FindingsBoard(View):
         head = "".join(f"<b>{name}</b>" for name in ("severity", "check", "type", "time", "what is wrong", "repair"))
         self.head = ipywidgets.HTML(f'<div style="{_COLUMNS}">{head}</div>', layout=_wide())
         self.rows = [_Row(self, number) for number in range(PAGE)]
-        self.heat = ipywidgets.HTML()
+        self.heat = Heat(self, self._found)
         self._drawn: Any = None
         self.nothing = ipywidgets.HTML()
-        self.below = ipywidgets.VBox()
+        # What is open stands below what was pressed: the heat map or the table.
+        self.beside, self.below = ipywidgets.VBox(), ipywidgets.VBox()
+        self._slot = self.below
         filters = [self.check, self.severity, self.type, self.stream, self.since, self.until]
         blank = ipywidgets.HTML(layout={"width": "150px", "flex": "0 0 auto"})
         self.table = ipywidgets.VBox(
@@ -115,6 +122,8 @@ class FindingsBoard(View):
         self.body.children = [
             ipywidgets.HTML(f"<b>{marks.text(repr(report))}</b>"),
             ipywidgets.HBox(filters, layout={"flex_flow": "row wrap"}),
+            self.heat,
+            self.beside,
             ipywidgets.HBox(
                 [self.sort, self.descending, self.back, self.count, self.on],
                 layout={"flex_flow": "row wrap", "align_items": "center"},
@@ -122,7 +131,6 @@ class FindingsBoard(View):
             self.nothing,
             self.table,
             self.below,
-            self.heat,
         ]
         for name in ("check", "severity", "type"):
             self.hear(getattr(self, name), partial(self._filtered, name))
@@ -139,13 +147,18 @@ class FindingsBoard(View):
     def compute(self, call: Call, place: Place) -> Picture:
         """Filter, sort, and take a page."""
         chosen = _chosen(self.thing.findings, place)
-        page = min(max(place.page, 0), max((len(chosen) - 1) // PAGE, 0))
+        page = place.page
+        if page == _ITS_PAGE and place.open in chosen.index:
+            page = list(chosen.index).index(place.open) // PAGE
+        page = min(max(page, 0), max((len(chosen) - 1) // PAGE, 0))
         return Picture(replace(place, page=page), chosen, chosen.iloc[page * PAGE : (page + 1) * PAGE])
 
     def paint(self, picture: Picture) -> None:
         """The page in the table; the machine at the finding that is open."""
         place, chosen = picture.place, picture.chosen
-        self.check.value, self.severity.value, self.type.value = place.check, place.severity, place.type
+        for name in ("check", "severity", "type"):
+            value = getattr(place, name)
+            getattr(self, name).value = _ALL if value is None else value
         self.stream.value, self.since.value, self.until.value = place.stream, place.since or "", place.until or ""
         self.sort.value, self.descending.value = place.sort, place.descending
         records = picture.rows.to_dict("records")
@@ -160,15 +173,16 @@ class FindingsBoard(View):
         self.table.layout.display = "" if records else "none"
         self.nothing.value = "" if records else _nothing(self.thing, place)
         self._open(place)
+        self.heat.mark(place.open)
         filters = replace(place, page=0, open=None, sort="severity", descending=False)
         if filters != self._drawn:
             self._drawn = filters
-            self.aside("drawing", lambda _: _heat(chosen), lambda html: setattr(self.heat, "value", html))
+            self.aside("drawing", lambda _: mapped(chosen), self.heat.paint)
 
     def code(self, names: Names) -> list[str]:
         """The findings on the page; above it the state at the one that is open."""
         place = self.picture.place
-        lines = [f"findings = {names.of(self.thing, 'report')}.findings"]
+        lines = ["import esbench as es", "", f"findings = {names.of(self.thing, 'report')}.findings"]
         for column, value in (("check", place.check), ("severity", place.severity), ("event_type", place.type)):
             if value is not None:
                 lines.append(f'findings = findings[findings["{column}"] == {value!r}]')
@@ -179,6 +193,8 @@ class FindingsBoard(View):
         for sign, value in ((">=", place.since), ("<=", place.until)):
             if value:
                 lines.append(f'findings = findings[findings["recorded_at"] {sign} {_stamp(value).isoformat()!r}]')
+        if len(self.picture.chosen):
+            lines.append(call("es.plots.findings_heatmap", "findings", bins=COLUMNS, limit=STREAMS))
         if _SORTS[place.sort]:
             by = f"{_SORTS[place.sort]!r}, ascending={not place.descending}"
             lines.append(f'findings = findings.sort_values({by}, kind="stable")')
@@ -193,15 +209,15 @@ class FindingsBoard(View):
         return [*lines, f"findings.iloc[{place.page * PAGE}:{(place.page + 1) * PAGE}]"]
 
     def still(self) -> str:
-        """The page as a table, the picture, and what is open."""
+        """The heat map, the page as a table, and what is open."""
         columns = ["severity", "check", "stream_id", "version", "event_type", "recorded_at", "explanation"]
         picture: Picture = self.picture
         body = show.table(picture.rows[columns], title=repr(self.thing), limit=PAGE, of=len(picture.chosen))
         opened = self.machine.to_html() if self.machine is not None else ""
-        return f"{body}{self.nothing.value}{opened}{self.heat.value}"
+        return f"{self.heat.still()}{body}{self.nothing.value}{opened}"
 
-    def _filtered(self, name: str, value: str | None) -> None:
-        self.move(**{name: value, "page": 0, "open": None})
+    def _filtered(self, name: str, value: Any) -> None:
+        self.move(**{name: None if value is _ALL else value, "page": 0, "open": None})
 
     def _typed(self, name: str, value: str) -> None:
         if name != "stream" and value.strip():
@@ -211,7 +227,13 @@ class FindingsBoard(View):
     def show_finding(self, number: int) -> None:
         """Open the time machine at a finding on the page."""
         if number < len(self.picture.rows):
+            self._slot = self.below
             self.move(open=int(self.picture.rows.index[number]))
+
+    def _found(self, index: int) -> None:
+        """Open the time machine at a finding of the heat map, and turn the table to it."""
+        self._slot = self.beside
+        self.move(open=index, page=_ITS_PAGE)
 
     def _row(self, place: Place) -> dict[Any, Any] | None:
         found = self.thing.findings
@@ -220,12 +242,13 @@ class FindingsBoard(View):
     def _open(self, place: Place) -> None:
         row = self._row(place)
         if row is None:
-            self.below.children, self.machine = (), None
+            self.machine = None
+            self._stand()
             return
         aggregate = None if show.missing(row["stream_id"]) else _aggregate(place, row)
         if aggregate is None or place.log is None:
             self.machine = None
-            self.below.children = [ipywidgets.HTML(_unopened(place, row))]
+            self._stand(ipywidgets.HTML(_unopened(place, row)))
             return
         stream = str(row["stream_id"])
         version = None if show.missing(row["version"]) else int(row["version"])
@@ -234,7 +257,14 @@ class FindingsBoard(View):
         elif (self.machine.place.stream, self.machine.place.version) != (stream, version):
             self.machine.visit(stream, version)
         told = f'<div class="es-note">{marks.text(row["explanation"], width=600)}</div>'
-        self.below.children = [ipywidgets.HTML(told), self.machine]
+        self._stand(ipywidgets.HTML(told), self.machine)
+
+    def _stand(self, *children: Any) -> None:
+        """Put what is open in its place, out of the other first: a widget is in one only."""
+        for slot in (self.beside, self.below):
+            if slot is not self._slot:
+                slot.children = ()
+        self._slot.children = children
 
 
 class _Row(Part, ipywidgets.HBox):  # type: ignore[misc]
@@ -257,12 +287,13 @@ class _Row(Part, ipywidgets.HBox):  # type: ignore[misc]
         self.go.description = f"{stream}{version}"
         self.go.tooltip = f"open the time machine at {stream}{version}"
         self.go.button_style = "info" if opened else ""
+        explained = marks.text(row["explanation"], width=400)
         cells = [
-            marks.text(_SIGNS.get(row["severity"], row["severity"])),
+            marks.text(" ".join((SIGNS[row["severity"]], row["severity"]))),
             marks.text(row["check"], width=40),
             marks.text(row["event_type"], width=60),
             marks.text(row["recorded_at"]),
-            marks.text(row["explanation"], width=400),
+            f'<span style="{_THREE_LINES}" title="{explained}">{explained}</span>',
             '<span class="es-faint" title="no repair is proposed yet">none yet</span>',
         ]
         self.words.value = f'<div style="{_COLUMNS}">{"".join(f"<div>{each}</div>" for each in cells)}</div>'
@@ -275,7 +306,7 @@ def _wide() -> Any:
 def _choice(words: str, values: Any) -> Any:
     """A list of the values that there are, the first fifty of them, with how many findings each has."""
     counts = values.value_counts(sort=False).head(50)
-    options = [(_ALL, None), *((f"{show.cell(name, width=40)} ({n:,})", str(name)) for name, n in counts.items())]
+    options = [("all", _ALL), *((f"{show.cell(name, width=40)} ({n:,})", str(name)) for name, n in counts.items())]
     return ipywidgets.Dropdown(description=words, options=options, layout={"width": "270px"})
 
 
@@ -331,17 +362,3 @@ def _nothing(report: Report, place: Place) -> str:
             f"No findings: {ran} found nothing wrong.", f"Give log.check(…) an aggregate to judge meaning too.{left}"
         )
     return marks.empty("No finding is like that.", 'Set Check, Severity and Type to "all", and empty the other fields.')
-
-
-def _heat(chosen: pd.DataFrame) -> str:
-    """Streams by time, as a picture; its table stands above."""
-    if not len(chosen):
-        return ""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 4), layout="constrained")
-    es.plots.findings_heatmap(chosen, limit=20, ax=figure.add_subplot())
-    out = io.BytesIO()
-    figure.savefig(out, format="png", dpi=80)
-    picture = base64.b64encode(out.getvalue()).decode()
-    return f'<img alt="findings by stream and time" style="max-width:100%" src="data:image/png;base64,{picture}">'

@@ -77,12 +77,38 @@ def test_a_person_steps_through_history_and_follows_a_finding(chromium, lab, tmp
     fits(page, board)
     board.evaluate("one => one.scrollIntoView()")
     page.screenshot(path=tmp_path / f"findings-{width}.png")
+    through_the_heat_map(page, board)
+    page.screenshot(path=tmp_path / f"heat-map-{width}.png")
     assert said == []
 
 
 def fits(page, widget):
     """The widget is no wider than the page; what is wider scrolls inside it."""
     assert widget.evaluate("one => one.scrollWidth - one.clientWidth") <= 1
+
+
+def through_the_heat_map(page, board):
+    """Cells that have findings are pressed by the keyboard; the machine opens below them, at a finding of each."""
+    lists = board.locator("select").evaluate_all("all => all.slice(0, 3).map(one => one.selectedOptions[0]?.text)")
+    assert lists == ["all", "all", "all"]
+    cells = board.locator("[class*='es-heat-'] button")
+    assert cells.count() == 7  # no more are there to tab through
+    cells.nth(2).focus()
+    page.keyboard.press("Tab")
+    for key, stream, version in (("Enter", "item-127", 10), ("Space", "item-131", 3)):
+        here = page.evaluate_handle("document.activeElement").as_element()
+        assert here.get_attribute("title").startswith(f"{stream}, 2024-")
+        page.keyboard.press(key)
+        board.locator(".es-id", has_text=stream).first.wait_for()
+        assert board.locator(".es-version").inner_text() == f"version {version}"
+        board.locator("button.mod-info", has_text=f"{stream} @ {version}").wait_for()
+        assert here.evaluate("one => one === document.activeElement")  # who pressed it goes on from there
+        rings = cells.evaluate_all("all => all.map(one => getComputedStyle(one).boxShadow !== 'none')")
+        assert [place for place, ring in enumerate(rings) if ring] == [int(here.get_attribute("value"))]
+        machine, table = (board.locator(each).first.bounding_box()["y"] for each in (".es-version", "button.mod-info"))
+        assert machine < table
+        page.keyboard.press("Tab")
+    fits(page, board)
 
 
 def test_a_page_without_a_kernel_shows_what_was_on_screen(chromium, lab):

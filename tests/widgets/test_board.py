@@ -40,7 +40,7 @@ def test_all_findings_stand_in_the_table_with_room_for_a_repair(names):
     findings = names["report"].findings
     assert len(shown(board)) == len(findings)
     assert all("none yet" in row.words.value for row in shown(board))
-    assert "data:image/png;base64" in board.heat.value
+    assert sum(len(cell.findings) for cell in board.heat.map.cells) == len(findings)
 
 
 @pytest.mark.parametrize("sort", ["severity", "check", "stream", "type", "time"])
@@ -113,5 +113,29 @@ def test_many_findings_come_a_page_at_a_time():
     assert board.wait()
     assert board.count.value.startswith("16–")
     page = plain_html(board) + board.to_html()
+    assert "data:image" not in page
     assert "<i>" not in page
     assert "Un<b>" not in page
+
+
+def test_what_is_open_stands_below_what_was_pressed(names):
+    board = opened(names)
+    board.rows[0].go.click()
+    assert board.wait()
+    assert board.machine in board.below.children
+    assert board.beside.children == ()
+    board.heat.cells.index = len(board.heat.map.cells) - 3
+    assert board.wait()
+    assert board.machine in board.beside.children
+    assert board.below.children == ()
+    board.severity.value = "info"
+    assert board.wait()
+    assert board.beside.children == board.below.children == ()
+
+
+def test_lists_say_all_where_nothing_is_filtered(names):
+    board = opened(names, severity="error")
+    assert board.severity.label == "error (5)"
+    board.move(severity=None)
+    assert board.wait()
+    assert [each.label for each in (board.check, board.severity, board.type)] == ["all", "all", "all"]
