@@ -245,7 +245,8 @@ class Bench:
     def drop(self, name: str) -> None:
         """Remove a log and its rejects. Raises UnknownLog."""
         try:
-            catalog.drop(self.con, name)
+            with self.con.cursor() as cursor:
+                catalog.drop(cursor, name)
             self.snapshots.drop(name)
         except duckdb.Error as error:
             raise BenchError(_why(self.path or "memory", str(error))) from error

@@ -131,7 +131,12 @@ def prepare(con: duckdb.DuckDBPyConnection, *, read_only: bool = False) -> None:
 
 
 def entries(con: duckdb.DuckDBPyConnection) -> list[Entry]:
-    """Every log of the bench, by name."""
+    """Every log of the bench, by name; read on a cursor of its own, since other threads may use the connection."""
+    with con.cursor() as cursor:
+        return _entries(cursor)
+
+
+def _entries(con: duckdb.DuckDBPyConnection) -> list[Entry]:
     rows = con.execute(
         "select name, facts, declared, ordered, events, streams, rejects from esbench.logs order by name"
     ).fetchall()
@@ -188,7 +193,8 @@ def record(
         """,
         [name, json.dumps(facts.to_dict()), json.dumps(declared), ordered, name],
     )
-    return entry(con, name)
+    # Only this transaction sees it yet.
+    return next(found for found in _entries(con) if found.name == name)
 
 
 def drop(con: duckdb.DuckDBPyConnection, name: str) -> None:

@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
@@ -19,6 +20,7 @@ import pytest
 
 import esbench as es
 from esbench.errors import BenchError, NameTaken, SourceError, UnknownLog
+from tests.conftest import ROOT
 
 FRAME = pd.DataFrame({"stream_id": ["a", "b"], "version": [1, 1], "event_type": ["Made", "Made"]})
 
@@ -381,3 +383,18 @@ def test_what_is_no_source_is_refused(source):
 def test_what_is_no_path_opens_no_bench(path):
     with pytest.raises(BenchError, match="a bench is opened by the path of its file, not by "):
         es.open(path)
+
+
+def test_threads_look_at_a_bench_while_another_runs_a_migration():
+    bench = es.open()
+    log = bench.load(ROOT / "data" / "inventory.jsonl")
+    plan = es.Migration("renamed", [es.rename_type("ItemsOrdered", "ItemsReserved")])
+
+    def look(number: int) -> object:
+        if number % 3 == 0:
+            return log.dry_run(plan, checks=False).counts.before
+        return bench["inventory"].name if number % 3 == 1 else bench.logs()["log"].tolist()
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(look, range(90)))
+    assert found == [456, "inventory", ["inventory"]] * 30

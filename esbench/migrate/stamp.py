@@ -24,9 +24,11 @@ class Stamp:
 def stamp(con: duckdb.DuckDBPyConnection, name: str) -> Stamp:
     """The stamp of a stored log. Raises UnknownLog."""
     entry(con, name)
-    cursor = con.cursor()
-    ((table,),) = cursor.execute(
-        "select table_oid from duckdb_tables() where schema_name = 'log' and table_name = $name", {"name": name}
-    ).fetchall()
-    ((events, last),) = cursor.execute(f"select count(*), coalesce(max(position), 0) from log.{quote(name)}").fetchall()
+    with con.cursor() as cursor:
+        ((table,),) = cursor.execute(
+            "select table_oid from duckdb_tables() where schema_name = 'log' and table_name = $name", {"name": name}
+        ).fetchall()
+        ((events, last),) = cursor.execute(
+            f"select count(*), coalesce(max(position), 0) from log.{quote(name)}"
+        ).fetchall()
     return Stamp(table, events, last)
