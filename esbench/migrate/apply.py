@@ -167,9 +167,10 @@ def _unchanged(con: duckdb.DuckDBPyConnection, run: DryRun) -> None:
         if now.table != then.table:
             raise MigrationError(f'"{name}" was dropped and loaded anew since the dry run: run it again')
         if now != then:
-            added = count(now.events - then.events, "event")
+            more = now.events - then.events
+            added, those = ("1 event was", "it") if more == 1 else (f"{count(more, 'event')} were", "those")
             raise MigrationError(
-                f'{added} were appended to "{name}" since the dry run: run = run.extend() dry-runs those too'
+                f'{added} appended to "{name}" since the dry run: run = run.extend() dry-runs {those} too'
             )
 
 

@@ -5,7 +5,9 @@ global setting and no state of pyplot, and shows nothing by itself:
 
 - as the last value of a notebook's cell, new Axes are shown (they are a :class:`~esbench.plots.canvas.Picture`);
   in the middle of a cell, ``display(ax)`` shows them;
-- with ``figure, ax = plt.subplots()`` and ``ax=ax`` they are part of a figure of pyplot, which shows it as always;
+- with ``figure, ax = plt.subplots(layout="constrained")`` and ``ax=ax`` they are part of a figure of pyplot, which
+  shows it as always. A layout keeps names and legends inside the figure: one that has none, and no margins of its own,
+  gets this one;
 - ``ax.figure.savefig("picture.svg")`` writes them to a file.
 
 What is drawn is made by the function of the same name in :mod:`esbench.plots.tidy`, as a frame, which the picture

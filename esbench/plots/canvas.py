@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubplotParams
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from esbench.plots.palette import FAINT
@@ -35,6 +35,8 @@ __all__ = [
 ]
 
 
+#: What somebody may have set by hand, who then wants it so.
+_MARGINS = ("left", "right", "bottom", "top", "wspace", "hspace")
 #: Fewer rows than these leave room free rather than grow.
 _ROWS = 6
 
@@ -60,9 +62,21 @@ def axes(ax: Axes | None, *, width: float = 8.0, height: float = 4.5) -> Axes:
     """The given axes, or new ones in a figure of their own."""
     if ax is None:
         ax = Figure(figsize=(width, height), layout="constrained").add_subplot(axes_class=Picture)
+    else:
+        _lay_out(ax)
     ax.spines[["top", "right"]].set_visible(False)
     ax.set_axisbelow(True)
     return ax
+
+
+def _lay_out(ax: Axes) -> None:
+    """Keep names and legends beside axes from being cut off, where nobody has said how their figure is laid out."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    if figure.get_layout_engine() is None and ax.get_subplotspec() is not None:
+        margins, usual = figure.subplotpars, SubplotParams()
+        if all(getattr(margins, side) == getattr(usual, side) for side in _MARGINS):
+            figure.set_layout_engine("constrained")
 
 
 def title(ax: Axes, text: str, *notes: str) -> None:
@@ -149,5 +163,5 @@ def moments(values: Iterable[Any]) -> np.ndarray[Any, Any]:
 
 def counts(axis: Any) -> None:
     """An axis of counts: whole numbers, with thousands apart."""
-    axis.set_major_locator(MaxNLocator(integer=True, nbins="auto", steps=[1, 2, 5, 10]))
+    axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, nbins="auto", steps=[1, 2, 5, 10]))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import ceil
 from typing import Any, TypeAlias
 
 __all__ = ["Layout", "layout"]
@@ -34,10 +35,18 @@ class Layout:
     back: frozenset[Edge]
 
 
-def layout(edges: Mapping[Edge, float], *, apart: float = 1.0, lane: float = 0.35) -> Layout:
+def layout(
+    edges: Mapping[Edge, float],
+    *,
+    apart: float = 1.0,
+    lane: float = 0.35,
+    beside: Mapping[Node, float] | None = None,
+    wide: float = float("inf"),
+) -> Layout:
     """Lay out a graph of weighted edges; the same edges in the same order give the same picture.
 
     ``apart`` lies between the middles of two nodes of a layer, ``lane`` between an edge that passes and what is next.
+    ``beside`` is what nodes need besides on their right. A layer whose nodes are wider than ``wide`` becomes several.
 
     >>> done = layout({("a", "b"): 9, ("b", "c"): 9, ("c", "a"): 1, ("a", "c"): 2})
     >>> [done.at[name][1] for name in "abc"], sorted(done.back), len(done.routes["a", "c"])
@@ -51,10 +60,11 @@ def layout(edges: Mapping[Edge, float], *, apart: float = 1.0, lane: float = 0.3
     for (a, b), weight in proper.items():
         way = (b, a) if (a, b) in back else (a, b)
         down[way] = down.get(way, 0) + weight
-    layer = _layers(sorted(nodes, key=rank.__getitem__), down)
+    room = {name: (apart / 2, apart / 2 + (beside or {}).get(name, 0.0)) for name in nodes}
+    layer = _narrow(_layers(sorted(nodes, key=rank.__getitem__), down), room, wide)
     rows, links, chains = _passed(layer, down, rank)
     _ordered(rows, links)
-    x = _placed(rows, links, apart, lane, set(nodes))
+    x = _placed(rows, links, room, lane)
     at = {name: (x[name], layer[name]) for name in nodes}
     routes = {}
     for edge in proper:
@@ -100,6 +110,22 @@ def _layers(nodes: Sequence[Node], edges: Mapping[Edge, float]) -> dict[Node, in
         if below and not any(b == name for _, b in edges):
             layer[name] = min(below) - 1
     return layer
+
+
+def _narrow(layer: Mapping[Node, int], room: Mapping[Node, tuple[float, float]], wide: float) -> dict[Node, int]:
+    """The layers with those that are too wide spread over several; no two nodes of a layer are linked.
+
+    >>> _narrow(dict(a=0, b=1, c=1, d=1, e=2), dict.fromkeys("abcde", (0.5, 0.5)), 2)
+    {'a': 0, 'b': 1, 'c': 1, 'd': 2, 'e': 3}
+    """
+    narrow: dict[Node, int] = {}
+    first = 0
+    for place in range(max(layer.values(), default=-1) + 1):
+        row = [name for name, its in layer.items() if its == place]
+        parts = min(len(row), max(1, ceil(sum(sum(room[name]) for name in row) / wide)))
+        narrow |= {name: first + n * parts // len(row) for n, name in enumerate(row)}
+        first += parts
+    return narrow
 
 
 def _passed(
@@ -158,23 +184,21 @@ def _crossings(rows: Sequence[Sequence[_Place]], below: Mapping[_Place, Sequence
 def _placed(
     rows: Sequence[Sequence[_Place]],
     links: Sequence[tuple[_Place, _Place, float]],
-    apart: float,
+    nodes: Mapping[Node, tuple[float, float]],
     lane: float,
-    nodes: set[Node],
 ) -> dict[_Place, float]:
     """An x for each place: as near to what it is linked to as its neighbours in the layer allow."""
-    room = {place: (apart if place in nodes else lane) / 2 for row in rows for place in row}
+    room = {place: nodes.get(place, (lane / 2, lane / 2)) for row in rows for place in row}
     near: dict[_Place, list[tuple[_Place, float]]] = {place: [] for place in room}
     for a, b, weight in links:
         near[a].append((b, weight))
         near[b].append((a, weight))
     x: dict[_Place, float] = {}
     for row in rows:
-        width = sum(2 * room[place] for place in row)
-        reached = -width / 2
+        reached = -sum(sum(room[place]) for place in row) / 2
         for place in row:
-            x[place] = reached + room[place]
-            reached += 2 * room[place]
+            x[place] = reached + room[place][0]
+            reached += sum(room[place])
     for sweep in range(2 * _SWEEPS):
         for row in rows if sweep % 2 == 0 else reversed(rows):
             wanted, weights = [], []
@@ -186,16 +210,16 @@ def _placed(
     return x
 
 
-def _spread(wanted: Sequence[float], weights: Sequence[float], room: Sequence[float]) -> list[float]:
-    """The places nearest to those wanted (least squares) that keep the order and the room around each.
+def _spread(wanted: Sequence[float], weights: Sequence[float], room: Sequence[tuple[float, float]]) -> list[float]:
+    """The places nearest to those wanted (least squares) that keep the order and the room on both sides of each.
 
-    >>> _spread([0, 0, 5], [1, 1, 1], [0.5, 0.5, 0.5])
+    >>> _spread([0, 0, 5], [1, 1, 1], [(0.5, 0.5)] * 3)
     [-0.5, 0.5, 5.0]
     """
     # Without the room the places need only ascend: pool neighbours that do not (isotonic regression).
     offset, offsets = 0.0, []
-    for place, half in enumerate(room):
-        offset += (room[place - 1] if place else 0.0) + half
+    for place, (left, _) in enumerate(room):
+        offset += (room[place - 1][1] if place else 0.0) + left
         offsets.append(offset)
     pools: list[tuple[float, float, int]] = []
     for want, weight, shift in zip(wanted, weights, offsets, strict=True):

@@ -145,7 +145,7 @@ def findings_heatmap(
     if not ids and untimed:
         return canvas.empty(ax, f"None of {show.count(untimed, 'finding')} has a time.", "See report.findings.")
     if not ids:
-        return canvas.empty(ax, "No findings.", "Give log.check(…) an aggregate to judge meaning too.")
+        return canvas.empty(ax, "No findings.", "See report.checks for what ran, and report.not_claimed.")
     edges = rows.attrs.get("edges") or sorted({*rows["start"], *rows["end"]})
     at = {edge: place for place, edge in enumerate(edges)}
     place = {name: row for row, name in enumerate(ids)}

@@ -24,7 +24,10 @@ __all__ = ["Cut", "cut", "transitions"]
 _START, _END = "\0start", "\0end"
 _HALF_WIDTH, _HALF_HEIGHT = 0.46, 0.23
 _SMALL = 6.5
-
+#: Inches that one step to the side takes where there is room, and how many steps of nodes a row has room for.
+_STEP, _WIDE = 1.9, 7.4
+#: How far a line to the same type reaches beyond the box; beside it stands its text.
+_LOOP = 0.26
 
 #: Heads of arrows, each with its tip where it points.
 _HEADS = {
@@ -102,26 +105,28 @@ def transitions(data: EventsLike, *, least: float | None = None, top: int = 16, 
     if drawn.rows.empty:
         return canvas.empty(canvas.axes(ax), "No events.", "Look at log.rejects, or widen what was selected.")
     counts = {(row.before, row.after): int(row.events) for row in each(drawn.rows)}
-    done = layout(counts, apart=1.12, lane=0.42)
-    depth = 1 + max(layer for _, layer in done.at.values())
-    places = [x for x, _ in done.at.values()] + [x for points in done.routes.values() for x, _ in points]
-    wide = max(places) - min(places) + 1.3
-    ax = canvas.axes(ax, width=max(6.0, min(14.0, 1.9 * wide)), height=max(3.0, min(12.0, 0.9 + 0.85 * depth)))
-    canvas.blank(ax)
-    ax.set_xlim(min(places) - 0.6, max(places) + 0.7)
-    ax.set_ylim(depth - 0.6, -0.4)
     seconds = (
         {(row.before, row.after): float(row.median_seconds) for row in each(drawn.rows)}
         if "median_seconds" in drawn.rows
         else {}
     )
+    told = {edge: _told(n, seconds.get(edge)) for edge, n in counts.items()}
+    loops = {edge[0]: _LOOP + len(text) * 0.56 * _SMALL / 72 / _STEP for edge, text in told.items() if len({*edge}) < 2}
+    done = layout(counts, apart=1.12, lane=0.42, beside=loops, wide=_WIDE)
+    depth = 1 + max(layer for _, layer in done.at.values())
+    places = [x for x, _ in done.at.values()] + [x for points in done.routes.values() for x, _ in points]
+    right = max([max(places) + 0.7, *(done.at[name][0] + 0.6 + loop for name, loop in loops.items())])
+    wide = right - min(places) + 0.6
+    ax = canvas.axes(ax, width=max(6.0, min(14.0, _STEP * wide)), height=max(3.0, min(12.0, 0.9 + 0.85 * depth)))
+    canvas.blank(ax)
+    ax.set_xlim(min(places) - 0.6, right)
+    ax.set_ylim(depth - 0.6, -0.4)
     most = max(counts.values())
     texts = _Texts(ax, done.at)
     # The widest lines have the first choice of where their texts stand.
     for edge, n in sorted(counts.items(), key=lambda item: -item[1]):
         width = 0.8 + 4.7 * n / most
-        text = f"{n:,}" + (f" · {spent}" if (spent := duration(seconds.get(edge))) else "")
-        _edge(ax, edge, done, width, text, texts)
+        _edge(ax, edge, done, width, told[edge], texts)
     streams = rows.loc[rows["before"].isna(), "events"].sum()
     for name, (x, layer) in done.at.items():
         _node(ax, name, x, layer, rows, int(streams))
@@ -133,6 +138,10 @@ def transitions(data: EventsLike, *, least: float | None = None, top: int = 16, 
         _left_out(drawn),
     )
     return ax
+
+
+def _told(n: int, seconds: float | None) -> str:
+    return f"{n:,}" + (f" · {spent}" if (spent := duration(seconds)) else "")
 
 
 def _room(ax: Axes, size: float) -> int:
@@ -236,9 +245,11 @@ def _edge(ax: Axes, edge: tuple[str, str], done: Layout, width: float, text: str
 
 
 def _loop(x: float, layer: int) -> tuple[list[tuple[float, float]], list[tuple[float, float, int]]]:
-    right, out = x + _HALF_WIDTH, x + _HALF_WIDTH + 0.2
+    right, out = x + _HALF_WIDTH, x + _HALF_WIDTH + _LOOP
     points = [(right, layer - 0.12), (out, layer - 0.3), (out, layer + 0.3), (right + 0.03, layer + 0.1)]
-    return points, [(right + 0.02, layer + down, 1) for down in (-0.3, 0.32, 0.4, -0.4)] + [(out - 0.04, layer, 1)]
+    # The line bends back at three quarters of the way to its guiding points.
+    beside = (right + 0.78 * _LOOP, float(layer), 1)
+    return points, [beside, *((right + 0.02, layer + down, 1) for down in (-0.3, 0.32, 0.4, -0.4))]
 
 
 def _course(

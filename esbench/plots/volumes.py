@@ -45,8 +45,14 @@ def timeline(data: EventsLike, *, bins: int = BINS, top: int = 7, ax: Axes | Non
 
 
 def _stacked(rows: pd.DataFrame, ax: Axes, *, shares: bool) -> Axes:
-    untimed = rows.attrs.get("without_time", 0)
+    untimed, outside = (rows.attrs.get(name, 0) for name in ("without_time", "outside"))
     if rows.empty:
+        if outside:
+            return canvas.empty(
+                ax,
+                "No event has a time that a picture has room for.",
+                "They lie before 0001-01-02 or after 9999-11-30.",
+            )
         if untimed:
             return canvas.empty(
                 ax, "No event has a recorded time.", "Name its column: load(…, columns={'recorded_at': …})."
@@ -70,16 +76,23 @@ def _stacked(rows: pd.DataFrame, ax: Axes, *, shares: bool) -> Axes:
             100 * heights, heights.sum(axis=0), out=np.zeros_like(heights), where=heights.sum(axis=0) > 0
         )
     floor = np.zeros(len(edges) - 1)
-    numbers = canvas.moments(edges)
+    moment = rows.attrs.get("moment")
+    numbers = canvas.moments(edges) if moment is None else np.array([-0.5, 0.5])
     handles: list[Artist] = []
     for height, (_, _, colour) in zip(heights, groups, strict=True):
         handles.append(ax.stairs(floor + height, numbers, baseline=floor, fill=True, color=colour, linewidth=0))
         floor = floor + height
-    canvas.times(ax)
-    ax.set_xlim(numbers[0], numbers[-1])
-    step = rows.attrs.get("step") or "bin"
-    each = f"every {step}" if step[0].isdigit() else f"{'an' if step[0] == 'h' else 'a'} {step}"
-    ax.set_ylabel(f"% of events {each}" if shares else f"events {each}")
+    if moment is None:
+        canvas.times(ax)
+        ax.set_xlim(numbers[0], numbers[-1])
+        step = rows.attrs.get("step") or "bin"
+        each = f" every {step}" if step[0].isdigit() else f" {'an' if step[0] == 'h' else 'a'} {step}"
+    else:
+        # No span of time to lay events out over.
+        ax.set_xticks([0], [f"recorded at {show.cell(moment)} (UTC)"], size="small")
+        ax.set_xlim(-3, 3)
+        each = ""
+    ax.set_ylabel(f"% of events{each}" if shares else f"events{each}")
     ax.set_ylim(0, 100 if shares else None)
     if not shares:
         canvas.counts(ax.yaxis)
@@ -89,7 +102,12 @@ def _stacked(rows: pd.DataFrame, ax: Axes, *, shares: bool) -> Axes:
     canvas.title(
         ax,
         f"{show.count(total, 'event')} of {show.count(rows.attrs.get('types', len(groups)), 'type')}",
-        f"{untimed:,} more have no time" if untimed else "",
+        "all at one time" if moment is not None and total > 1 else "",
+        ", ".join(
+            f"{n:,} more {what}"
+            for n, what in ((untimed, "have no time"), (outside, "lie before 0001-01-02 or after 9999-11-30"))
+            if n
+        ),
     )
     return ax
 

@@ -64,6 +64,10 @@ def test_a_log_that_has_changed_since_is_told_from_one_that_is_another(bench):
         bench.apply(run, "v2")
     assert bench.apply(run.extend(), "v2").types()["event_type"].tolist() == ["Put"]
     run = bench["log"].dry_run(RENAMED)
+    load(bench, simple("b", start=5, events=1, position=12), append=True)
+    with pytest.raises(MigrationError, match=r"1 event was appended to .* run\.extend\(\) dry-runs it too"):
+        bench.apply(run, "v3")
+    run = bench["log"].dry_run(RENAMED)
     bench.drop("log")
     with pytest.raises(MigrationError, match='"log" is no longer in the bench'):
         bench.apply(run, "v3")

@@ -115,6 +115,32 @@ def test_event_mix_has_a_bar_a_type_and_one_for_the_rest():
     assert [text for text in texts(ax) if text in ("A", "B", "2 other types")] == ["A", "B", "2 other types"]
 
 
+@pytest.mark.parametrize(("events", "words"), [(1, "1 event of 1 type"), (3, "3 events of 1 type\nall at one time")])
+@pytest.mark.parametrize("name", ["timeline", "event_mix"])
+def test_events_of_one_time_stand_there_and_claim_no_span(name, events, words):
+    rows = [{"stream_id": "s", "version": v, "event_type": "A", "recorded_at": START} for v in range(events)]
+    over = {"over_time": True} if name == "event_mix" else {}
+    ax = getattr(es.plots, name)(loaded(rows), **over)
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["recorded at 2024-01-01 00:00:00 (UTC)"]
+    assert ax.get_ylabel() == ("% of events" if over else "events")
+    assert title(ax) == words
+    (bar,) = parts(ax, "patches")
+    low, high = ax.get_xlim()
+    assert low < bar.get_data().edges[0] < bar.get_data().edges[1] < high
+
+
+@pytest.mark.parametrize("axis", ["stream_lengths x", "stream_lengths y", "gaps x", "timeline y"])
+def test_one_of_something_has_one_label(axis):
+    name, which = axis.split()
+    ax = getattr(es.plots, name)(made("A"))
+    drawn(ax)
+    low, high = sorted(ax.get_xlim() if which == "x" else ax.get_ylim())
+    ticks = getattr(ax, f"{which}axis").get_major_ticks()
+    shown = [tick.label1.get_text() for tick in ticks if low <= tick.get_loc() <= high]
+    assert "1" in shown
+    assert len(set(shown)) == len(shown)
+
+
 def test_each_short_length_has_a_bar():
     rows = [
         {"stream_id": f"s{n}", "version": v, "event_type": "A"} for n, size in enumerate((1, 1, 3)) for v in range(size)
@@ -269,6 +295,26 @@ def test_a_graph_of_everything_to_everything_is_cut_until_it_can_be_read():
     assert len([patch for patch in drawn(es.plots.transitions(frame, least=0)).patches if patch.get_gid()]) == 144
 
 
+def test_types_that_follow_themselves_stand_apart_with_the_words_beside_them():
+    rows = [
+        {"stream_id": f"{name}{s}", "version": v, "event_type": f"Reading{name}", "event_id": f"{name}{s}-{v}",
+         "recorded_at": START + timedelta(minutes=17 * v)}
+        for name in "ABCDEFGHIJ" for s in range(3) for v in range(1, 6)
+    ]  # fmt: skip
+    ax = es.plots.transitions(loaded(rows))
+    figure = drawn(ax).get_figure(root=True)
+    boxes = [patch.get_window_extent() for patch in parts(ax, "patches") if patch.get_gid() is None]
+    assert len({round(box.y0) for box in boxes}) > 1
+    words = [text.get_window_extent() for text in ax.texts if text.get_text().strip() == "12 · 17 min"]
+    assert len(words) == len(boxes) == 10
+    assert not any(box.overlaps(text) for box in boxes for text in words)
+    loops = [patch for patch in parts(ax, "patches") if patch.get_gid() == "12 · 17 min"]
+    around = [loop.get_window_extent() for loop in loops]
+    assert all(sum(box.overlaps(loop) for box in boxes) == 1 for loop in around)
+    assert figure is not None
+    assert figure.get_size_inches()[0] <= 14
+
+
 def test_bands_of_a_migration_are_as_wide_as_there_are_events_and_coloured_by_fate():
     frame = pd.DataFrame(
         {"before": ["A", "B", None, "C"], "after": ["A", "X", "N", None],
@@ -405,6 +451,34 @@ def test_given_axes_are_drawn_on_and_returned(name):
     ax = figure.add_subplot()
     assert DRAW[name](made("AAB"), ax=ax) is ax
     assert figure.axes == [ax]
+
+
+@pytest.mark.parametrize("name", ["timeline", "gaps", "event_mix", "transitions"])
+def test_names_and_legends_stay_within_a_figure_of_which_nobody_said_how_it_is_laid_out(name):
+    figure = Figure(figsize=(6.4, 4.8))
+    left, right = figure.subplots(1, 2)
+    getattr(es.plots, name)(made("ABC" * 3, streams=12), ax=right)
+    right.set_ylabel("a note")
+    figure.draw_without_rendering()
+    within, page = right.get_tightbbox(), figure.bbox
+    assert within is not None
+    # Texts are measured to the pixel.
+    assert within.x0 >= left.get_window_extent().x1 - 1
+    assert within.x1 <= page.x1 + 2
+    assert within.y0 >= -2
+    assert within.y1 <= page.y1 + 2
+
+
+def test_a_figure_that_is_laid_out_already_is_left_as_it_is():
+    log = made("AB")
+    tight, by_hand, free = Figure(layout="tight"), Figure(), Figure()
+    engine = tight.get_layout_engine()
+    by_hand.subplots_adjust(right=0.5)
+    for figure in (tight, by_hand):
+        es.plots.timeline(log, ax=figure.subplots())
+    es.plots.timeline(log, ax=free.add_axes((0.1, 0.1, 0.4, 0.4)))
+    assert tight.get_layout_engine() is engine
+    assert by_hand.get_layout_engine() is free.get_layout_engine() is None
 
 
 def test_new_axes_show_themselves_in_a_notebook():

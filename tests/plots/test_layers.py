@@ -51,6 +51,32 @@ def test_the_same_graph_gives_the_same_picture(edges):
     assert layout(edges) == layout(dict(edges))
 
 
+@given(edges=graphs, beside=st.dictionaries(names, st.floats(0, 2)), wide=st.floats(0.5, 6))
+def test_no_layer_is_wider_than_it_may_be_and_nodes_have_the_room_they_need(edges, beside, wide):
+    done = layout(edges, apart=1.0, lane=0.4, beside=beside, wide=wide)
+    rows: dict[int, list[tuple[float, str]]] = {}
+    for name, (x, layer) in done.at.items():
+        rows.setdefault(layer, []).append((x, name))
+    assert sorted(rows) == list(range(len(rows)))
+    for row in rows.values():
+        row.sort()
+        assert all(b - a >= 1 + beside.get(name, 0) - 1e-6 for (a, name), (b, _) in pairwise(row))
+        # Some are wider than others, so a layer that was divided evenly may still be a node too wide.
+        widest = max(1 + beside.get(name, 0) for _, name in row)
+        assert len(row) == 1 or (len(row) - 1) * 1.0 < wide + widest
+    for a, b in edges:
+        assert a == b or (done.at[a][1] < done.at[b][1]) != ((a, b) in done.back)
+
+
+def test_what_is_too_wide_for_a_layer_stands_in_several():
+    edges = {("begin", name): 1.0 for name in "abcdefgh"} | {(name, "end"): 1.0 for name in "abcdefgh"}
+    assert {layer for _, layer in layout(edges).at.values()} == {0, 1, 2}
+    done = layout(edges, wide=3)
+    layers = [layer for _, layer in done.at.values()]
+    assert [layers.count(layer) for layer in range(5)] == [1, 3, 3, 2, 1]
+    assert len(done.routes["begin", "h"]) == 4
+
+
 def test_a_graph_without_circles_has_no_edge_back():
     edges = {(a, b): 1.0 for a in "abcdef" for b in "abcdef" if a < b}
     done = layout(edges)

@@ -99,12 +99,15 @@ def test_months_and_weeks_begin_where_the_calendar_says():
     assert {datetime.fromtimestamp(edge / 1e6, UTC).weekday() for edge in weeks.edges} == {0}
 
 
-def test_a_time_that_no_calendar_has_is_counted_as_none(con):
-    rows = [Row(n, "a", n, recorded_at=START) for n in (1, 2)]
+@pytest.mark.parametrize("moment", ["infinity", "-infinity", "0001-01-01", "9999-12-31", "0044-03-15 (BC)"])
+def test_a_time_that_no_picture_has_room_for_is_counted_by_itself(con, moment):
+    rows = [Row(n, "a", n, recorded_at=START if n < 3 else None) for n in (1, 2, 3)]
     events = events_of(rows, Facts(), con=con)
-    con.execute("update t set recorded_at = 'infinity' where position = 1")
+    con.execute(f"update t set recorded_at = '{moment}' where position = 1")
     frame = tidy.timeline(events)
-    assert (frame["events"].tolist(), frame.attrs["without_time"]) == ([1], 1)
+    assert (frame["events"].tolist(), frame.attrs["without_time"], frame.attrs["outside"]) == ([1], 1, 1)
+    alone = tidy.timeline(events.where("position = 1"))
+    assert (alone.empty, alone.attrs["without_time"], alone.attrs["outside"]) == (True, 0, 1)
 
 
 @given(rows=logs())

@@ -49,7 +49,8 @@ _MONTHS = {
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: A Monday, at which weeks begin.
 _MONDAY = 4 * _DAY
-#: Times that a calendar has, in SQL; a log may hold others.
+#: Times that a picture has room for, in SQL: those of a calendar, but for its first day and its last month, whose bins
+#: would begin before it or end after it. A log may hold others.
 TIMED = "recorded_at >= '0001-01-02 00:00:00+00'::timestamptz and recorded_at < '9999-12-01 00:00:00+00'::timestamptz"
 
 
@@ -113,7 +114,9 @@ def timeline(data: EventsLike, *, bins: int = BINS, top: int = 7) -> pd.DataFram
 
     Columns: ``start`` and ``end`` of the bin, ``event_type`` (missing for all types beyond the ``top`` ones together),
     ``events``. ``attrs``: ``step`` names the width of a bin, ``edges`` are all of them (also of bins without events),
-    ``types`` counts the types, ``without_time`` the events that no time is recorded of.
+    ``types`` counts the types, ``without_time`` the events that no time is recorded of, ``outside`` those of a time
+    that no picture has room for: before 0001-01-02, or from 9999-12-01 on. ``moment`` is when all the others were
+    recorded, if that was within a millisecond; else None.
 
     >>> import esbench as es
     >>> tidy = timeline(es.open().load("data/accounts.csv"), bins=6, top=2)
@@ -124,11 +127,14 @@ def timeline(data: EventsLike, *, bins: int = BINS, top: int = 7) -> pd.DataFram
     mix = event_mix(events)
     within = extent(events)
     total = int(mix["events"].sum())
+    ((untimed,),) = events.rows("select count(*) from events where recorded_at is null")
     attrs: dict[Hashable | None, Any] = {
         "step": "",
         "edges": [],
+        "moment": None,
         "types": len(mix),
-        "without_time": total,
+        "without_time": untimed,
+        "outside": total - untimed,
         "order": list(mix["event_type"][:top]),
     }
     if within is None:
@@ -148,8 +154,10 @@ def timeline(data: EventsLike, *, bins: int = BINS, top: int = 7) -> pd.DataFram
         )
         edges = pd.Series(cut.edges, dtype="int64")
         starts, ends = (edges.iloc[rows["bin"] + n].reset_index(drop=True) for n in (0, 1))
-        attrs |= {"step": cut.step, "without_time": total - int(rows["events"].sum())}
+        attrs |= {"step": cut.step, "outside": total - untimed - int(rows["events"].sum())}
         attrs["edges"] = list(times_of(edges))
+        if cut.step == "millisecond" and len(edges) == 2:
+            attrs["moment"] = times_of(pd.Series([within[0]])).iloc[0]
     tidy = pd.DataFrame(
         {"start": times_of(starts), "end": times_of(ends), "event_type": rows["event_type"], "events": rows["events"]}
     )
