@@ -45,6 +45,7 @@ class Edits:
     ``source`` is the log, ``point`` the version of ``stream_id`` from which edits are taken (None: all of it), ``end``
     the version that an event inserted next gets, ``made`` says in words what was done, ``since`` is what
     had been done to the log before this branch began, and ``names`` are the ids of the streams by their keys.
+    ``calls`` are the verbs that make it of the log, with their options (payloads as text); None where others did.
     """
 
     source: Events
@@ -57,6 +58,7 @@ class Edits:
     seed: UUID = _NAMESPACE
     since: Overlay = field(default_factory=Overlay)
     names: Mapping[int, str] = field(default_factory=dict)
+    calls: tuple[tuple[str, Mapping[str, Any]], ...] | None = field(default=(), compare=False)
 
     @property
     def stream(self) -> Stream:
@@ -79,6 +81,7 @@ class Edits:
             seed=self.seed,
             since=self.overlay,
             names={**self.names, **started.names},
+            calls=self._calls(*(started.calls or ())[0]),
         )
 
     @property
@@ -143,6 +146,17 @@ class Edits:
             "data": text,
             "metadata": meta,
         }
+        columns = {
+            "data": data,
+            "metadata": metadata,
+            "event_id": event_id,
+            "schema_version": schema_version,
+            "recorded_at": recorded_at,
+            "occurred_at": occurred_at,
+        }
+        options: dict[str, Any] = {name: values[name] for name, given in columns.items() if given is not None}
+        if not shift:
+            options["shift"] = False
         said = f"{cell(event_type)} inserted at version {wanted} of {cell(self.stream_id)}"
         return replace(
             self,
@@ -150,6 +164,7 @@ class Edits:
             end=wanted + 1,
             made=(*self.made, said),
             seed=seed,
+            calls=self._calls("insert", {"event_type": event_type, "version": wanted, **options}),
         )
 
     def drop(
@@ -178,6 +193,7 @@ class Edits:
             end=self.end - 1 if close and alone and number < self.end else self.end,
             made=(*self.made, f"{self._called(row)} dropped{'' if close else ', as if lost'}"),
             seed=uuid5(self.seed, payload.encode(["drop", self.stream_id, number, row["position"], close])),
+            calls=self._calls("drop", {"position": row["position"]} | ({} if close else {"close": False})),
         )
 
     def change(
@@ -212,7 +228,8 @@ class Edits:
             given["schema_version"] = None if schema_version is None else integer("schema_version", schema_version)
         if not given:
             raise BadEdit("change() without a change: give data=, event_type=, metadata= or another column")
-        return self.put(row, given, f"{self._called(row)} changed: {', '.join(given)}")
+        changed = self.put(row, given, f"{self._called(row)} changed: {', '.join(given)}")
+        return replace(changed, calls=self._calls("change", {"position": row["position"], **given}))
 
     def put(self, row: Mapping[str, Any], given: Mapping[str, Any], said: str) -> Edits:
         """The event of a row that :meth:`Stream.find` gave with other values, as columns."""
@@ -222,12 +239,16 @@ class Edits:
             overlay=self.overlay.replaced(self.key, row["position"], values),
             made=(*self.made, said),
             seed=uuid5(self.seed, payload.encode(["put", self.stream_id, row["position"], dict(given)])),
+            calls=None,
         )
 
     def room(self, version: int) -> Edits:
         """The events from a version on, one version higher."""
         end = self.end + 1 if version <= self.end else self.end
-        return replace(self, overlay=self.overlay.versions_moved(self.key, version, 1), end=end)
+        return replace(self, overlay=self.overlay.versions_moved(self.key, version, 1), end=end, calls=None)
+
+    def _calls(self, verb: str, options: Mapping[str, Any]) -> tuple[tuple[str, Mapping[str, Any]], ...] | None:
+        return None if self.calls is None else (*self.calls, (verb, options))
 
     def _called(self, row: Mapping[str, Any]) -> str:
         return f"{cell(row['event_type'])} at version {row['version']} of {cell(self.stream_id)}"
@@ -244,10 +265,14 @@ def branch(events: Events, stream_id: str | int, at: At = At()) -> Edits:  # noq
     *_, key = stream.parameters.values()
     first, last = stream.rows("select min(version), max(version) from events")[0]
     base = events.facts.base if events.facts.base is not None else 1 if first is None else first
+    names = {key: stream_id}
+    coordinate = {"version": at.version, "as_of": at.as_of and at.as_of.isoformat(), "position": at.position}
+    started = {name: value for name, value in {"stream": stream_id, **coordinate}.items() if value is not None}
+    calls = (("branch", started),)
     if at == At():
-        return Edits(events, stream_id, key, None, base if last is None else last + 1, names={key: stream_id})
+        return Edits(events, stream_id, key, None, base if last is None else last + 1, names=names, calls=calls)
     point = stream.at(at).rows("select max(version) from events")[0][0]
-    return Edits(events, stream_id, key, point, base if point is None else point + 1, names={key: stream_id})
+    return Edits(events, stream_id, key, point, base if point is None else point + 1, names=names, calls=calls)
 
 
 def _encoded(name: str, value: Any) -> str | None:

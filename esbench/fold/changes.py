@@ -219,7 +219,7 @@ def _members(value: Any) -> dict[str, Any] | None:
 def _pairs(old: Any, new: Any, known: Known | None = None) -> list[tuple[str, Any, Any]] | None:
     """Members side by side, when both are containers of one type; those that are the very same may be left out."""
     kind = type(old)
-    if kind is not type(new):
+    if kind is not type(new) or kind in ATOMS:
         return None
     was_flat = known is not None and id(old) in known[0]
     if kind is list:

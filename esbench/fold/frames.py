@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 import pandas as pd
@@ -33,14 +34,16 @@ def field_columns(values: Sequence[Any], taken: Collection[str]) -> dict[str, pd
         return whole
     rows: list[dict[str, Any]] = []
     labels: dict[str, str] = {}
+    used = set(taken)
     for value in values:
         fields = {} if value is None else fields_of(value)
         if fields is None:
             return whole
         rows.append(fields)
-        for name in fields:
-            if name not in labels:
-                labels[name] = _free(name, {*taken, *labels.values()})
+        # Of a state that has one field a product, no more is looked at than shows that they are very many.
+        for name in islice((name for name in fields if name not in labels), _MOST + 1 - len(labels)):
+            labels[name] = _free(name, used)
+            used.add(labels[name])
         if len(labels) > _MOST:
             return whole
     return {label: column([row.get(name, ABSENT) for row in rows]) for name, label in labels.items()}

@@ -282,6 +282,12 @@ class Shelf:
             return {}
         return self._snapshots.all(self._log, mark, saved=aggregate.revision is not None)
 
+    def has(self, stream_id: str, aggregate: Aggregate) -> bool:
+        """Whether there is any of a stream that the very definition of an aggregate made."""
+        mark = fingerprint(aggregate)
+        saved = aggregate.revision is not None
+        return mark is not None and bool(self._snapshots.find((self._log, stream_id, mark), saved=saved))
+
     def make(self, events: Events, aggregate: Aggregate, every: int) -> pd.DataFrame:
         """Make snapshots of all streams that have so many events; save them if the aggregate carries a revision."""
         refuse_other(aggregate)

@@ -55,6 +55,23 @@ def test_state_without_fields_is_one_column():
     assert list(field_columns([None], ())) == ["state"]
 
 
+def test_of_a_state_with_very_many_fields_few_are_looked_at():
+    class Looked(str):
+        __slots__ = ()
+        hashed = 0
+
+        def __hash__(self):
+            Looked.hashed += 1
+            return super().__hash__()
+
+        __eq__ = str.__eq__
+
+    state = {Looked(f"k{number}"): number for number in range(20_000)}
+    Looked.hashed = 0
+    assert list(field_columns([state, state], ())) == ["state"]
+    assert Looked.hashed < 3 * len(state)
+
+
 def test_state_with_very_many_fields_is_one_column():
     assert list(field_columns([{str(number): 1 for number in range(1_000)}], ())) == ["state"]
 
