@@ -13,15 +13,15 @@ import pandas as pd
 import esbench as es
 from esbench import show
 from esbench.aggregate import Aggregate
-from esbench.checks import Report
-from esbench.errors import EsbenchError
+from esbench.checks import CHECKS, Report
+from esbench.errors import EsbenchError, nearest
 from esbench.log import Log
 from esbench.widgets import marks
 from esbench.widgets.calls import Call
 from esbench.widgets.code import Names, call
 from esbench.widgets.heat import COLUMNS, SIGNS, STREAMS, Heat, mapped
 from esbench.widgets.machine import TimeMachine
-from esbench.widgets.view import Part, View, button
+from esbench.widgets.view import Part, View, button, placed
 
 __all__ = ["FindingsBoard"]
 
@@ -39,6 +39,8 @@ _SORTS: Final[Mapping[str, list[str]]] = {
     "type": ["event_type", "stream_id", "version"],
     "time": ["recorded_at", "position"],
 }
+#: Columns that are filtered by one of their values.
+_FILTERS: Final = {"check": "check", "severity": "severity", "type": "event_type"}
 #: An explanation is cut, so that a page of findings fits a screen; whole it stands in the title, and beside the
 #: time machine.
 _THREE_LINES: Final = "display:-webkit-box;-webkit-box-orient:vertical;-webkit-line-clamp:3;overflow:hidden"
@@ -132,7 +134,7 @@ class FindingsBoard(View):
             self.table,
             self.below,
         ]
-        for name in ("check", "severity", "type"):
+        for name in _FILTERS:
             self.hear(getattr(self, name), partial(self._filtered, name))
         for name in ("stream", "since", "until"):
             self.hear(getattr(self, name), partial(self._typed, name))
@@ -142,7 +144,7 @@ class FindingsBoard(View):
         self.click(self.on, lambda: self.move(page=self.place.page + 1))
         if log is not None and not isinstance(log, Log):
             raise EsbenchError(f"explore(report, log, aggregate): {log!r:.80} is no log")
-        self.go(Place(log, more or aggregates, **spec))
+        self.go(placed(Place, {**spec, "log": log, "aggregates": more or aggregates}, "the findings board"))
 
     def compute(self, call: Call, place: Place) -> Picture:
         """Filter, sort, and take a page."""
@@ -156,10 +158,11 @@ class FindingsBoard(View):
     def paint(self, picture: Picture) -> None:
         """The page in the table; the machine at the finding that is open."""
         place, chosen = picture.place, picture.chosen
-        for name in ("check", "severity", "type"):
+        for name, column in _FILTERS.items():
+            _choose(getattr(self, name), getattr(place, name), self.thing.findings[column])
+        for name in ("stream", "since", "until"):
             value = getattr(place, name)
-            getattr(self, name).value = _ALL if value is None else value
-        self.stream.value, self.since.value, self.until.value = place.stream, place.since or "", place.until or ""
+            getattr(self, name).value = "" if value is None else str(value)
         self.sort.value, self.descending.value = place.sort, place.descending
         records = picture.rows.to_dict("records")
         for number, row in enumerate(self.rows):
@@ -181,32 +184,32 @@ class FindingsBoard(View):
 
     def code(self, names: Names) -> list[str]:
         """The findings on the page; above it the state at the one that is open."""
-        place = self.picture.place
-        lines = ["import esbench as es", "", f"findings = {names.of(self.thing, 'report')}.findings"]
-        for column, value in (("check", place.check), ("severity", place.severity), ("event_type", place.type)):
-            if value is not None:
-                lines.append(f'findings = findings[findings["{column}"] == {value!r}]')
+        place, report = self.picture.place, names.of(self.thing, "report")
+        found = names.new("findings")
+        lines = [f"{found} = {report}.findings"]
+        for name, column in _FILTERS.items():
+            if (value := getattr(place, name)) is not None:
+                lines.append(f'{found} = {found}[{found}["{column}"] == {value!r}]')
         if place.stream:
-            lines.append(
-                f'findings = findings[findings["stream_id"].str.contains({place.stream!r}, regex=False, na=False)]'
-            )
+            text = repr(str(place.stream))
+            lines.append(f'{found} = {found}[{found}["stream_id"].str.contains({text}, regex=False, na=False)]')
         for sign, value in ((">=", place.since), ("<=", place.until)):
             if value:
-                lines.append(f'findings = findings[findings["recorded_at"] {sign} {_stamp(value).isoformat()!r}]')
+                lines.append(f'{found} = {found}[{found}["recorded_at"] {sign} {_stamp(value).isoformat()!r}]')
         if len(self.picture.chosen):
-            lines.append(call("es.plots.findings_heatmap", "findings", bins=COLUMNS, limit=STREAMS))
+            lines.append(call(f"{names.es}.plots.findings_heatmap", found, bins=COLUMNS, limit=STREAMS))
         if _SORTS[place.sort]:
             by = f"{_SORTS[place.sort]!r}, ascending={not place.descending}"
-            lines.append(f'findings = findings.sort_values({by}, kind="stable")')
+            lines.append(f'{found} = {found}.sort_values({by}, kind="stable")')
         elif place.descending:
-            lines.append("findings = findings.iloc[::-1]")
+            lines.append(f"{found} = {found}.iloc[::-1]")
         row = self._row(place)
         if self.machine is not None and row is not None:
             log, aggregate = names.of(place.log, "log"), names.of(_aggregate(place, row), "aggregate")
             version = None if show.missing(row["version"]) else int(row["version"])
             at = "" if version is None else f", version={version}"
             lines.append(f"{log}.state({aggregate}, {str(row['stream_id'])!r}{at})")
-        return [*lines, f"findings.iloc[{place.page * PAGE}:{(place.page + 1) * PAGE}]"]
+        return [*lines, f"{found}.iloc[{place.page * PAGE}:{(place.page + 1) * PAGE}]"]
 
     def still(self) -> str:
         """The heat map, the page as a table, and what is open."""
@@ -310,6 +313,15 @@ def _choice(words: str, values: Any) -> Any:
     return ipywidgets.Dropdown(description=words, options=options, layout={"width": "270px"})
 
 
+def _choose(control: Any, value: Any, values: Any) -> None:
+    """Choose a value, which gets an option of its own where it is none of the first, or of none."""
+    value = _ALL if value is None else value
+    if value not in [each for _, each in control.options]:
+        n = int((values == value).sum())
+        control.options = [*control.options, (f"{show.cell(value, width=40)} ({n:,})", value)]
+    control.value = value
+
+
 def _entry(words: str, example: str) -> Any:
     return ipywidgets.Text(description=words, placeholder=example, continuous_update=False, layout={"width": "270px"})
 
@@ -332,7 +344,8 @@ def _chosen(findings: pd.DataFrame, place: Place) -> pd.DataFrame:
     if place.until:
         found = found[found["recorded_at"] <= _stamp(place.until)]
     if place.sort not in _SORTS:
-        raise EsbenchError(f'findings are sorted by one of {", ".join(_SORTS)}, not by "{place.sort}"')
+        near = nearest(str(place.sort), _SORTS)
+        raise EsbenchError(f'findings are sorted by one of {", ".join(_SORTS)}, not by "{place.sort}".{near}')
     if _SORTS[place.sort]:
         return found.sort_values(_SORTS[place.sort], ascending=not place.descending, kind="stable")
     return found.iloc[::-1] if place.descending else found
@@ -356,9 +369,15 @@ def _unopened(place: Place, row: Mapping[Any, Any]) -> str:
 
 def _nothing(report: Report, place: Place) -> str:
     if not len(report.findings):
-        ran = show.count(len(report.checks), "check")
-        left = f" {len(report.not_claimed)} were not claimed: see report.not_claimed." if report.not_claimed else ""
+        judged = ", ".join(report.aggregates)
+        asked = {*report.checks, *report.not_claimed}
+        lists = {
+            "Ran": report.checks,
+            "Not claimed (see report.not_claimed)": tuple(report.not_claimed),
+            "Not asked for": tuple(name for name in CHECKS if name not in asked),
+        }
         return marks.empty(
-            f"No findings: {ran} found nothing wrong.", f"Give log.check(…) an aggregate to judge meaning too.{left}"
-        )
+            f"No findings: {show.count(len(report.checks), 'check')} found nothing wrong.",
+            f"Meaning was judged by {judged}." if judged else "Give log.check(…) an aggregate to judge meaning too.",
+        ) + "".join(marks.note(f"{told}: {', '.join(names)}.") for told, names in lists.items() if names)
     return marks.empty("No finding is like that.", 'Set Check, Severity and Type to "all", and empty the other fields.')

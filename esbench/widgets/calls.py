@@ -72,8 +72,10 @@ class Call:
 
     job: Callable[[Call], Any]
     then: Callable[[Any], None]
-    failed: Callable[[Exception], None]
+    failed: Callable[[BaseException], None]
     label: str = ""
+    #: Whether somebody who stopped it is offered to go on, which runs it anew.
+    again: bool = True
     cursors: list[duckdb.DuckDBPyConnection] = field(default_factory=list)
     started: float = 0.0
     stopped: bool = False
@@ -112,24 +114,30 @@ class Call:
             if self._thread is not None:
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), ctypes.py_object(Stopped))
 
-    def run(self) -> tuple[Any, Exception | None]:
-        """What the job returns, or what it raised. Raises Stopped."""
+    def anew(self) -> Call:
+        """The same, to be run once more."""
+        return Call(self.job, self.then, self.failed, self.label, self.again)
+
+    def run(self) -> tuple[Any, BaseException | None]:
+        """What the job returns, or what it raised. Raises Stopped where this call was stopped, and only there."""
         self.started = time.monotonic()
-        self._thread = threading.get_ident()
+        with self._lock:
+            self._thread = threading.get_ident()
         try:
             try:
+                if self.stopped:
+                    raise Stopped
                 return self.job(self), None
             finally:
                 # From here on nothing is raised from outside; what was is raised before this ends.
                 with self._lock:
                     self.ended = True
                 self.cursors.clear()
-        except Exception as error:  # noqa: BLE001 (whatever it is, it is shown in the widget)
-            if self.stopped:
+        # Also what ends a program elsewhere: raised by a function of the user's, it is a fault like any other.
+        except BaseException as error:  # noqa: BLE001 (whatever it is, it is shown in the widget)
+            if self.stopped:  # then it may also be what the bench makes of an interrupted engine
                 raise Stopped from None
             return None, error
-        except KeyboardInterrupt:  # also what a bench makes of an interrupted engine
-            raise Stopped from None
 
 
 class Line:
@@ -155,12 +163,13 @@ class Line:
             elif self.running.seconds > PATIENCE:
                 self.running.stop()
 
-    def stop(self) -> None:
-        """Stop what runs, and drop what waits."""
+    def stop(self) -> Call | None:
+        """Stop what runs, and drop what waits; the newest of what so comes to no end."""
         with self._lock:
-            self._next = None
+            waiting, self._next = self._next, None
             if self.running is not None:
                 self.running.stop()
+            return waiting or (self.running if self.running is not None and self.running.stopped else None)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing runs and nothing waits; whether that came in time."""
@@ -189,7 +198,7 @@ class Line:
                 call.failed(error)
         except Stopped:
             pass
-        except Exception as error:  # noqa: BLE001 (what cannot be shown is told, too)
+        except BaseException as error:  # noqa: BLE001 (what cannot be shown is told, too)
             call.failed(error)
         finally:
             with self._lock:

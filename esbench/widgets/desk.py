@@ -18,7 +18,7 @@ from esbench.widgets.calls import Call
 from esbench.widgets.code import Names, call
 from esbench.widgets.overview import LogOverview
 from esbench.widgets.panel import GATES, Panel
-from esbench.widgets.rehearsal import TABS, Picture, Place, edited, example, flow, states
+from esbench.widgets.rehearsal import Picture, Place, asked, edited, example, flow, states, unknown
 from esbench.widgets.view import View
 
 __all__ = ["MigrationDesk"]
@@ -56,6 +56,7 @@ class MigrationDesk(View):
         self._flow: tuple[str, bytes] = ("", b"")
         self._lit: DryRun | None = None
         self._doing, self._stopped = "", False
+        self._wanted: Place | None = None
         self.panel = panel = Panel()
         self.hear(panel.tabs, lambda tab: self.move(show=tab))
         self.hear(panel.shape, lambda shape: None if shape is None else self.move(shape=shape))
@@ -65,7 +66,8 @@ class MigrationDesk(View):
         self.click(panel.apply, self.apply)
         self.click(panel.onward, self._look)
         self.body.children = panel.every
-        self._moved(_place(spec, self._given))
+        self._wanted = asked(spec, self._given)
+        self._moved(self._wanted)
 
     @property
     def migration(self) -> Migration:
@@ -131,7 +133,7 @@ class MigrationDesk(View):
             panel.onward.layout.display = ""
 
         panel.answer.value, self._doing = "", "apply"
-        self.start("making the log", job, then)
+        self.start("making the log", job, then, failed=self._has_failed, again=False)
 
     def stop(self) -> None:
         """Stop the dry run, or the apply: then nothing of it is left."""
@@ -182,27 +184,31 @@ class MigrationDesk(View):
             for name, decider in panel.deciders.items():
                 self.hear(decider, lambda accept, name=name: self._decided(name, accept))  # type: ignore[misc]
         panel.fill(picture, run, self._accepted(run), self._below(picture, run))
+        # Only now is it known what there is to accept, and to look at.
+        wanted, self._wanted = self._wanted, None
+        if wanted is not None and (wrong := unknown(wanted, run)):
+            self.fault(wrong)
 
     def code(self, names: Names) -> list[str]:
         """The calls that give the run and what is looked at of it; apply as a comment, since it makes something."""
-        place, lines, run = self.place, ["import esbench as es", ""], self.run
+        place, lines, run = self.place, list[str](), self.run
         if self._given is None:
             log = names.of(self.source, "log")
         else:
             given = names.of(self._given, "given")
-            log = f"es.Log({given}.name, {given}.source)"
+            log = f"{names.es}.Log({given}.name, {given}.source)"
         if run is not None and run is self._given:
             called = names.of(run, "given")
         else:
-            called = "run" if self._given is None else "again"
             plan = self._plan(names, self.migration)
-            lines += rehearsal_code.made(log, called, plan, place.without, place)
-        last = rehearsal_code.looked(called, place, run)
+            called = names.new("run" if self._given is None else "again")
+            lines += rehearsal_code.made(names, log, called, plan, place.without, place)
+        last = rehearsal_code.looked(names, called, place, run)
         if place.show == "two runs" and self.other is not None:
             if isinstance(place.against, Migration):
-                other = "other"
                 plan = self._plan(names, place.against)
-                lines += rehearsal_code.made(log, other, plan, place.against_without, place)
+                other = names.new("other")
+                lines += rehearsal_code.made(names, log, other, plan, place.against_without, place)
             else:
                 other = names.of(place.against, "other")
             last = [f"{called}.types.merge({other}.types, on='event_type', how='outer', suffixes=('', ' of other'))"]
@@ -286,7 +292,19 @@ class MigrationDesk(View):
             self.go(self.place)
 
         self._doing = "dry run"
-        self.start(f"dry run of {show.cell(self.migration.name, width=60)}", job, then)
+        label = f"dry run of {show.cell(self.migration.name, width=60)}"
+        self.start(label, job, then, failed=self._has_failed, again=False)
+
+    def _has_failed(self, error: BaseException) -> None:
+        """Say so; what runs can be run again, with other steps."""
+        self._views.wait()  # which would paint over it
+        if self._doing == "dry run":
+            self._stopped = True
+            self.panel.heading.value = verdict.lines("The dry run failed. Nothing was made, and nothing is left of it.")
+            if self.run is None:
+                self._paint_with(lambda: self.panel.hide(steps=True))
+        self._doing = ""
+        self.fault(error)
 
     def _has_stopped(self, what: str) -> None:
         if self._doing != what:  # it came to its end before it could be stopped
@@ -323,14 +341,3 @@ class MigrationDesk(View):
 def _key(place: Place, migration: Migration, without: tuple[int, ...]) -> _Key:
     """By which a run is kept, beside its migration, so that no other can have its id."""
     return id(migration), without, place.sample, place.checks
-
-
-def _place(spec: Mapping[str, Any], given: DryRun | None) -> Place:
-    """A place of a spec, in which lists may stand for tuples."""
-    tuples = {name: tuple(spec[name]) for name in ("without", "against_without", "accept") if name in spec}
-    place = Place(**{**spec, **tuples})
-    if place.show not in TABS:
-        raise EsbenchError(f"show= is one of {', '.join(TABS)}, not {place.show!r}")
-    if given is None and not isinstance(place.migration, Migration):
-        raise EsbenchError(f"the desk takes a dry run, or a log with migration=, not {place.migration!r:.80}")
-    return place

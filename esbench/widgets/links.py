@@ -7,6 +7,7 @@ from typing import Any, Final
 import ipywidgets
 
 from esbench import show
+from esbench.payload import name_at
 from esbench.widgets import marks, telling
 from esbench.widgets.calls import Call
 from esbench.widgets.reading import Picture
@@ -16,6 +17,15 @@ __all__ = ["Links"]
 
 #: So many effects get a button.
 _SHOWN: Final = 12
+#: The events that name a cause, counted, and the first of them. Few texts hold the id, or an escape that may hide it,
+#: so that few are decoded; a number may be written in several ways.
+_EFFECTS: Final = f"""
+    select stream_id, version, event_type, count(*) over () as effects
+    from events
+    where {name_at("metadata", "$path")} = $id
+        and (contains(metadata::varchar, $id) or contains(metadata::varchar, '\\') or isfinite(try_cast($id as double)))
+    order by position limit {_SHOWN}
+"""
 
 
 class Links(Part, ipywidgets.VBox):  # type: ignore[misc]
@@ -67,15 +77,15 @@ class Links(Part, ipywidgets.VBox):  # type: ignore[misc]
         path = machine.thing.facts.keys["causation_id"]
 
         def job(call: Call) -> Any:
-            found = call.follow(machine.thing).find(event, limit=200)
-            return found[(found["place"] == "metadata") & (found["path"] == path) & (found["value"] == event)]
+            return call.follow(machine.thing).sql(_EFFECTS, id=event, path=path)
 
         def then(found: Any) -> None:
-            rows = found.head(_SHOWN).to_dict("records")
+            rows = found.to_dict("records")
             if not rows:
                 self.said.value = marks.empty("No event names this one as its cause.", f"Looked at {path} in metadata.")
             else:
-                self.said.value = marks.note(f"{len(rows)} of {len(found):,} effects")
+                of = show.count(int(rows[0]["effects"]), "effect")
+                self.said.value = marks.note(of if len(rows) == rows[0]["effects"] else f"{of}; the first {len(rows)}:")
             self.found.children = [self._jump(row) for row in rows]
 
         machine.start("searching for effects", job, then)

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 import ipywidgets
 
 from esbench.aggregate import Aggregate
+from esbench.event import at
 from esbench.log import Log
-from esbench.widgets import marks, sparks, telling
-from esbench.widgets.calls import Call
+from esbench.widgets import damage, marks, sparks, telling
+from esbench.widgets.calls import Call, Line
 from esbench.widgets.code import Names, call
+from esbench.widgets.course import Course, Scale, microseconds, moment
 from esbench.widgets.links import Links
 from esbench.widgets.picker import Picker
-from esbench.widgets.reading import Kept, Picture, Place, moment, read
-from esbench.widgets.view import View, button
-from esbench.widgets.what_if import Comparing, WhatIf, branch_code
+from esbench.widgets.picture import END, Kept, Picture, Place
+from esbench.widgets.reading import read
+from esbench.widgets.strip import Strip
+from esbench.widgets.view import View, button, placed
+from esbench.widgets.what_if import Comparing, Fold, WhatIf, branch_code
 
 __all__ = ["TimeMachine"]
 
-#: Steps of the slider when it runs over time.
-_STEPS: Final = 1_000
+#: Beyond these a browser cannot count by ones.
+_EXACT: Final = 2**53
 
 
 class TimeMachine(View):
@@ -35,7 +41,11 @@ class TimeMachine(View):
     ) -> None:
         super().__init__(log, names=names)
         self._kept = Kept()
-        self._shown: tuple[Any, ...] = ()
+        self._drawn: tuple[Any, ...] = ()
+        judging = Line(self._busy)
+        self._lines = (*self._lines, judging)  # type: ignore[assignment]
+        self._stands: int | None = None
+        self._along: Picture | None = None
         self.picker = Picker(self, log, self.visit)
         self.heading = ipywidgets.HTML()
         self.by = ipywidgets.ToggleButtons(
@@ -48,32 +58,35 @@ class TimeMachine(View):
         self.slider = ipywidgets.IntSlider(
             readout=False, min=0, max=1, tooltip="version", layout={"width": "auto", "margin": "0 6px"}
         )
-        self.strip = ipywidgets.HTML(layout={"margin": "0 16px"})
-        self.first = button("First", "first version", icon="fast-backward")
-        self.previous = button("Previous", "previous version", icon="step-backward")
-        self.next = button("Next", "next version", icon="step-forward")
-        self.last = button("Last", "last version", icon="fast-forward")
+        self.strip = Strip(self, judging)
+        self.first = button("First", "first version, or over time first moment", icon="fast-backward")
+        self.previous = button("Previous", "previous version, or moment", icon="step-backward")
+        self.next = button("Next", "next version, or moment", icon="step-forward")
+        self.last = button("Last", "last version, or moment, that the log has by now", icon="fast-forward")
         self.bad = button("First bad version", "jump to the first version that is damaged or breaks an invariant")
         self.again = button("Read again", "read the log again", icon="refresh")
+        self.notes, self.lamps, self.below = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
         self.said, self._said_of = ipywidgets.HTML(), ""
-        self.lamps = ipywidgets.HTML()
         self.state = ipywidgets.HTML(layout=_half())
         self.event = ipywidgets.HTML()
         self.links = Links(self)
         self.lines = ipywidgets.HTML(layout={"grid_area": "1 / 1", "margin": "0 16px"})
         self.cursor = ipywidgets.HTML(layout={"grid_area": "1 / 1", "margin": "0 16px"})
         self.comparing, self.what_if = Comparing(self), WhatIf(self)
-        more = ipywidgets.Accordion([self.comparing, self.what_if], titles=("Compare", "What if"), selected_index=None)
+        compare = Fold(self.comparing, "Compare with …", "Hide comparison", "this state beside another one")
+        differ = Fold(self.what_if, "What if …", "Hide what-if", "drop or change this event, in a branch")
         steps = [self.first, self.previous, self.next, self.last, self.bad, self.again]
         self.picker.layout = ipywidgets.Layout(flex="1 1 240px", min_width="220px", max_width="420px")
         side = ipywidgets.VBox(
             [
                 self.heading,
+                self.notes,
                 ipywidgets.VBox([self.slider, self.strip]),
                 ipywidgets.HBox([*steps, self.by], layout={"flex_flow": "row wrap", "align_items": "center"}),
                 self.said,
                 self.lamps,
                 ipywidgets.Box([self.lines, self.cursor], layout={"display": "grid"}),
+                self.below,
             ],
             layout={"flex": "3 1 440px", "min_width": "300px", "padding": "0 0 0 12px"},
         )
@@ -82,7 +95,8 @@ class TimeMachine(View):
             [
                 ipywidgets.HBox([self.picker, side], layout={"flex_flow": "row wrap"}),
                 ipywidgets.HBox([self.state, beside], layout={"flex_flow": "row wrap"}),
-                more,
+                compare,
+                differ,
             ]
         )
         self._empty = ipywidgets.HTML()
@@ -94,8 +108,12 @@ class TimeMachine(View):
         self.click(self.next, lambda: self._step(self._at + 1))
         self.click(self.last, lambda: self._step(None))
         self.click(self.bad, self._first_bad)
-        self.click(self.again, self._read_again)
-        self.go(Place(aggregate, **spec))
+        self.click(self.again, self._read_again, always=True)
+        self.go(placed(Place, {"aggregate": aggregate, **spec}, "the time machine"))
+        if self.place.other_stream is not None or self.place.other_version is not None:
+            compare.toggle.value = True
+        if self.place.edits:
+            differ.toggle.value = True
         self.picker.turn(0)
 
     def visit(self, stream: str, version: int | None = None) -> None:
@@ -104,7 +122,11 @@ class TimeMachine(View):
 
     def compute(self, call: Call, place: Place) -> Picture:
         """Read what is to be seen."""
-        return read(call, self.thing, place, self._kept)
+        picture = read(call, self.thing, place, self._kept)
+        if not len(picture.course):
+            return picture
+        call.tell(None, "what it shows")
+        return replace(picture, trees=(telling.state(picture), telling.events(picture)))
 
     def paint(self, picture: Picture) -> None:
         """Bring the controls up to date; the lines are drawn anew only where they are others."""
@@ -114,24 +136,22 @@ class TimeMachine(View):
         if empty:
             return
         assert picture.stretch is not None
-        course, stretch = picture.course, picture.stretch
+        course, chart = picture.course, picture.chart
         self.picker.mark(course.stream)
         if course.stream != self._said_of:
             self.said.value = ""
         self._set_slider(picture)
         self.heading.value = telling.heading(picture)
+        self.notes.value = telling.notes(picture)
         self.lamps.value = telling.lamps(picture)
-        self.state.value = telling.state(picture)
-        self.event.value = telling.events(picture)
-        shown = (course, stretch, picture.place.edits)
-        if shown != self._shown:
-            self._shown = shown
-            broken = [(place, place, f"broken: {name}") for place, name in stretch.broken]
-            self.strip.value = sparks.strip(len(course), [*course.damage, *broken])
-            self.lines.value = sparks.lines(stretch.lines, picture.branch_lines)
-        self.cursor.value = sparks.cursor(
-            picture.at - stretch.first, stretch.last - stretch.first + 1, len(stretch.lines)
-        )
+        self.state.value, self.event.value = picture.trees
+        self.below.value = telling.below_lines(picture)
+        drawn = (chart, picture.branch_lines)
+        if drawn != self._drawn:
+            self._drawn = drawn
+            self.lines.value = sparks.lines(chart.lines, picture.branch_lines, chart.places, chart.of)
+        self.cursor.value = sparks.cursor(picture.cursor, chart.of, len(chart.lines))
+        self.strip.paint(picture)
         self.links.paint(picture)
         self.comparing.paint(picture)
         self.what_if.paint(picture)
@@ -143,14 +163,17 @@ class TimeMachine(View):
         if picture is None or picture.state is None or picture.stretch is None:
             return [call(f"{log}.types")]
         place, course = picture.place, picture.course
-        stream, last = repr(course.stream), int(course.versions[picture.stretch.last])
+        stream, at, shown = repr(course.stream), picture.at, len(picture.events)
+        last = int(course.versions[picture.stretch.last])
         events = int(course.counts[picture.stretch.first : picture.stretch.last + 1].sum())
         lines = [call(f"{log}.history", aggregate, stream, version=last, last=events)]
-        if not picture.events.empty:
-            lines.append(
-                call(f"{log}.events", stream, version=int(course.versions[picture.at]), last=len(picture.events))
-            )
-        lines += self.comparing.code(names, log, aggregate) + branch_code(place, log, aggregate, stream)
+        if shown and picture.moment is None:
+            lines.append(call(f"{log}.events", stream, version=int(course.versions[at]), last=shown))
+        elif shown:
+            until = names.new("until")
+            lines.append(f"{until} = {call(f'{log}.events', stream, as_of=place.as_of)}")
+            lines.append(f'{until}[{until}["recorded_at"] == {until}["recorded_at"].max()].tail({shown})')
+        lines += self.comparing.code(names, log, aggregate) + branch_code(names, place, log, aggregate, stream)
         return [*lines, call(f"{log}.state", aggregate, stream, version=place.version, as_of=place.as_of)]
 
     def still(self) -> str:
@@ -159,7 +182,7 @@ class TimeMachine(View):
             return str(self._empty.value)
         picture: Picture = self.picture
         assert picture.stretch is not None
-        parts = [self.heading.value, self.strip.value, self.lamps.value]
+        parts = [self.heading.value, self.notes.value, self.strip.value, self.lamps.value]
         parts.append(f'<div style="display:flex;flex-wrap:wrap;gap:2em"><div>{self.state.value}</div>')
         parts.append(f"<div>{self.event.value}</div></div>")
         if picture.compared is not None:
@@ -170,74 +193,96 @@ class TimeMachine(View):
 
     @property
     def _at(self) -> int:
-        """The place in the course that was asked for last, which may not be on screen yet."""
+        """The place or the moment that was asked for last, which may not be on screen yet."""
         course, place = self.picture.course, self.place
-        return course.place(place.version) if place.version is not None else self.picture.at  # type: ignore[no-any-return]
+        if place.as_of is not None:
+            time = None if place.as_of == END else at(as_of=place.as_of).as_of
+            return len(course.moments) - 1 if time is None else int(course.moment(microseconds(time)))
+        return len(course) - 1 if place.version is None else int(course.place(place.version))
 
     def _set_slider(self, picture: Picture) -> None:
         course, slider = picture.course, self.slider
-        by_time = self.place.as_of is not None
+        if picture.place is not self.place:  # a picture on the way to another place, to which the slider has gone
+            return
+        self._along = picture
+        by_time = picture.moment is not None
         self.by.value = "time" if by_time else "version"
-        first = 0 if by_time else int(course.versions[0])
-        last = _STEPS if by_time else first + len(course) - 1
+        first, last = self._range(picture)
         if (slider.min, slider.max) != (first, last):
+            self._stands = None
             # A slider refuses a minimum above its maximum, so they are set in the order that it takes.
             for name in ("min", "max") if first <= slider.max else ("max", "min"):
                 setattr(slider, name, first if name == "min" else last)
         slider.tooltip = "time" if by_time else "version"
-        slider.disabled = len(course) < 2
+        slider.disabled = first == last
+        wanted = first + picture.at
         if by_time:
-            return
-        wanted = first + course.place(self.place.version if self.place.version is not None else int(course.versions[0]))
-        if slider.value != wanted and picture.place.stream == self.place.stream:
-            slider.value = wanted
+            time = at(as_of=picture.place.as_of).as_of
+            assert time is not None
+            wanted = _scale(course).nearest(microseconds(time))
+        # Not what the slider says by now: a move that is not heard yet must not be taken back.
+        if self._stands != wanted:
+            self._stands = slider.value = wanted
+
+    def _range(self, picture: Picture) -> tuple[int, int]:
+        """What the slider runs over: versions from the first on, as far as a browser can count them; steps in time."""
+        course = picture.course
+        if picture.moment is not None:
+            return 0, _scale(course).steps
+        first, end = int(course.versions[0]), int(course.versions[0]) + len(course)
+        return (first, end - 1) if -_EXACT < first < end < _EXACT else (1, len(course))
 
     def _slid(self, value: int) -> None:
-        course = self.picture.course
-        if self.by.value == "time":
-            first, last = course.span
-            self.move(as_of=_time(first + (last - first) * value // _STEPS), version=None)
-        else:
-            self._step(value - int(course.versions[0]))
+        with self._lock:  # no picture is painted between where it stands and where it goes
+            self._stands = value
+            along: Picture = self._along or self.picture
+            if along.course.stream != self.place.stream:  # another one is on its way
+                return
+            if along.moment is not None:
+                self.move(as_of=_time(_scale(along.course).time(value)), version=None)
+            else:
+                self.move(version=int(along.course.versions[value - self._range(along)[0]]), as_of=None)
 
-    def _step(self, place: int | None) -> None:
-        course = self.picture.course
-        place = len(course) - 1 if place is None else min(max(place, 0), len(course) - 1)
-        self.move(version=int(course.versions[place]), as_of=None)
+    def _step(self, number: int | None) -> None:
+        """Go to a place, or over time to a moment; None is the last that the log has by now."""
+        course, by_time = self.picture.course, self.place.as_of is not None
+        steps = course.moments if by_time else course.versions
+        if number is None:
+            self.move(version=None, as_of=END if by_time else None)
+        elif course.stream == self.place.stream and len(steps) and (number >= 0 or self._at >= 0):
+            step = int(steps[min(max(number, 0), len(steps) - 1)])
+            self.move(version=None if by_time else step, as_of=_time(step) if by_time else None)
 
     def _by(self, by: str) -> None:
-        course, at = self.picture.course, self.picture.at
+        course, here = self.picture.course, self._at
         if by == "version":
-            self.move(version=int(course.versions[at]), as_of=None)
-        elif course.span is None:
+            place = course.of_moment(here) if self.place.as_of is not None else here
+            self.move(version=int(course.versions[place]), as_of=None)
+        elif course.scale is None:
+            self._paint_with(lambda: setattr(self.by, "value", "version"))
             self.fault(f"no event of {course.stream} has a recorded time, so there is no time to move through")
-        else:
-            self.move(as_of=_time(max(int(course.times[at]), course.span[0])), version=None)
+        elif self.place.as_of is None:
+            known = (course.time(place) for place in range(here, -1, -1))
+            self.move(as_of=_time(next((time for time in known if time is not None), course.scale.first)), version=None)
 
     def _first_bad(self) -> None:
-        log, aggregate, course = self.thing, self.place.aggregate, self.picture.course
+        log, aggregate, stream = self.thing, self.place.aggregate, self.picture.course.stream
         assert aggregate is not None
-
-        def job(call: Call) -> list[tuple[int, str]]:
-            followed = call.follow(log)
-            found = [(int(course.versions[start]), what) for start, _, what in course.damage]
-            for number, name in enumerate(aggregate.invariants):
-                call.tell(number / len(aggregate.invariants), name)
-                bad = followed.first_bad(aggregate, name, course.stream)
-                found += [(int(version), name) for version in bad["version"]]
-            return sorted(found)
+        names = Names(self._namespace, self._own)
+        check = call(f"{names.of(log, 'log')}.check", names.of(aggregate, "aggregate"))
+        scope = damage.looked_at(log, aggregate, check)
 
         def then(found: list[tuple[int, str]]) -> None:
-            self._said_of = course.stream
+            self._said_of = stream
             if found:
-                self.said.value = marks.note(f"first bad: version {found[0][0]:,}, {found[0][1]}")
-                self.move(version=found[0][0], as_of=None)
+                first = [what for version, what in found if version == found[0][0]]
+                told = f"first bad: version {found[0][0]:,}, {'; '.join(first[:3])}"
+                self.said.value = marks.note(told) + marks.note(scope)
+                self.move(stream=stream, version=found[0][0], as_of=None)
             else:
-                self.said.value = marks.empty(
-                    f"No version of {course.stream} is bad.",
-                    "No damage is known, and every invariant holds at every version.",
-                )
+                self.said.value = marks.empty(f"No version of {stream} is bad.", scope)
 
+        job = partial(damage.bad_versions, log=log, aggregate=aggregate, stream=stream)
         self.start("searching for the first bad version", job, then)
 
     def _read_again(self) -> None:
@@ -249,11 +294,13 @@ def _half() -> Any:
     return ipywidgets.Layout(flex="1 1 340px", min_width="280px", padding="4px 8px 4px 0")
 
 
-def _time(microseconds: int) -> str:
-    try:
-        return moment(microseconds).isoformat()
-    except OverflowError:  # a log may say so
-        return "9999-12-31" if microseconds > 0 else "0001-01-01"
+def _time(time: int) -> str:
+    return moment(time).isoformat()
+
+
+def _scale(course: Course) -> Scale:
+    """The steps of the slider over time; one where there is no time."""
+    return course.scale or Scale(0, 0)
 
 
 def _nothing(log: Log, picture: Picture) -> str:

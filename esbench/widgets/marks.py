@@ -33,7 +33,7 @@ STYLE = """<style>
 .esbench table.es-table { border-collapse: collapse; }
 .esbench table.es-table th, .esbench table.es-table td {
   text-align: left; vertical-align: top; padding: 1px 12px 1px 0; overflow-wrap: anywhere; max-width: 36em; }
-.esbench table.es-table td.es-number { text-align: right; }
+.esbench table.es-table td.es-number { text-align: right; white-space: nowrap; }
 .esbench pre.es-code { margin: 4px 0; padding: 8px 10px; overflow: auto; user-select: text;
   background: rgba(127, 127, 127, .12); border-radius: 3px; }
 </style>"""

@@ -17,7 +17,7 @@ from esbench.widgets import charts, marks
 from esbench.widgets.calls import Call
 from esbench.widgets.code import Names, call
 from esbench.widgets.summaries import PAGE, Picture, Place, moments, read, selected
-from esbench.widgets.view import View, button
+from esbench.widgets.view import View, button, placed
 
 __all__ = ["LogOverview"]
 
@@ -43,14 +43,7 @@ class LogOverview(View):
         super().__init__(log, names=names)
         self.heading = ipywidgets.HTML()
         self.volume = ipywidgets.HTML(layout={"width": "100%"})
-        self.range = ipywidgets.SelectionRangeSlider(
-            options=["…", "… "],
-            index=(0, 1),
-            readout=False,
-            continuous_update=True,
-            tooltip="the range of time: two handles, which the arrow keys move",
-            layout={"width": "100%", "margin": "0"},
-        )
+        self.over_time = ipywidgets.VBox(layout={"width": "100%"})
         self.since = ipywidgets.Text(
             description="From", placeholder="the beginning", continuous_update=False, style=_WIDTH,
             tooltip="recorded at or after, such as 2024-03-01T12:00Z", layout={"width": "270px"},
@@ -72,14 +65,15 @@ class LogOverview(View):
         bounds = ipywidgets.Box(
             [self.since, self.until, self.all], layout={"flex_flow": "row wrap", "align_items": "center"}
         )
-        self.hear(self.range, lambda _: self._slid(), trait="index")
-        self.hear(self.since, lambda text: self.move(since=_moment(text)))
-        self.hear(self.until, lambda text: self.move(until=_moment(text)))
+        self._ranged(["…", "… "], (0, 1))
+        self.hear(self.since, lambda text: self.move(since=_moment(text)), always=True)
+        self.hear(self.until, lambda text: self.move(until=_moment(text)), always=True)
         self.hear(self.types, self._typed)
-        self.click(self.all, lambda: self.move(since=None, until=None, types=None))
-        self.body.children = [self.heading, self.volume, self.range, bounds, self.types, grid, self.page]
-        types = spec.pop("types", None)
-        self.go(Place(**spec, types=None if types is None else tuple(types)))
+        self.click(self.all, lambda: self.move(since=None, until=None, types=None), always=True)
+        self.body.children = [self.heading, self.volume, self.over_time, bounds, self.types, grid, self.page]
+        if isinstance(spec.get("types"), str):
+            spec["types"] = [spec["types"]]
+        self.go(placed(Place, spec, "the overview of a log"))
 
     @property
     def selection(self) -> duckdb.DuckDBPyRelation:
@@ -118,15 +112,18 @@ class LogOverview(View):
         if place.types is not None:
             conditions.append("list_contains($types::varchar[], event_type)")
             options["types"] = list(place.types)
-        lines = ["import esbench as es", ""]
-        lines.append(f"selection = {call(f'{log}.source.where', repr(' and '.join(conditions)), **options)}"
-                     if conditions else f"selection = {log}.source")  # fmt: skip
+        selection, relation, frame = (names.new(name) for name in ("selection", "relation", "frame"))
+        # A cell shows its last value by itself, and no other.
+        display, plots = names.imported("IPython.display", "display"), f"{names.es}.plots"
+        chosen = f"{log}.source"
+        if conditions:
+            chosen = call(f"{chosen}.where", repr(" and ".join(conditions)), **options)
+        first = "select * from events order by position limit 1000"
         return [
-            *lines,
-            "relation, frame = selection.relation(), selection.df('select * from events order by position limit 1000')",
-            "es.plots.stream_lengths(selection)",
-            "es.plots.event_mix(selection)",
-            "es.plots.timeline(selection)",
+            f"{selection} = {chosen}",
+            f"{relation}, {frame} = {selection}.relation(), {selection}.df({first!r})",
+            f"{display}({plots}.stream_lengths({selection}), {plots}.event_mix({selection}))",
+            f"{plots}.timeline({selection})",
         ]
 
     def still(self) -> str:
@@ -136,14 +133,30 @@ class LogOverview(View):
         grid = f'<div style="display:flex;flex-wrap:wrap;gap:12px 32px;margin:8px 0">{cells}</div>'
         return _heading(self.thing, picture) + _volume(picture) + grid + _page(picture)
 
-    def _slid(self) -> None:
-        first, last = self.range.index
-        edges = self.range.options
-        if first == last:  # both handles at one edge: nothing lies between them
-            return
-        self.move(
-            since=None if first == 0 else edges[first][1], until=None if last == len(edges) - 1 else edges[last][1]
+    def _ranged(self, options: list[Any], index: tuple[int, int]) -> None:
+        """A new slider: one that gets other options answers with where its handles were, as if somebody had moved."""
+        self._stands = index
+        self.range = ipywidgets.SelectionRangeSlider(
+            options=options,
+            index=index,
+            readout=False,
+            continuous_update=True,
+            tooltip="the range of time: two handles, which the arrow keys move",
+            layout={"width": "100%", "margin": "0"},
         )
+        self.hear(self.range, self._slid, trait="index")
+        self.over_time.children = [self.range]
+
+    def _slid(self, index: tuple[int, int]) -> None:
+        first, last = index
+        edges = self.range.options
+        with self._lock:  # no picture is painted between where it stands and where it goes
+            self._stands = index
+            if first != last:  # both handles at one edge: nothing lies between them
+                self.move(
+                    since=None if first == 0 else edges[first][1],
+                    until=None if last == len(edges) - 1 else edges[last][1],
+                )
 
     def _typed(self, chosen: tuple[str, ...]) -> None:
         known = [value for _, value in self.types.options]
@@ -155,14 +168,13 @@ class LogOverview(View):
         place, edges = self.place, list(picture.volume.attrs.get("edges", ()))
         options = [(show.cell(edge), edge.isoformat().replace("+00:00", "Z")) for edge in edges]
         there = len(options) > 2
-        self.range.layout.display = "" if there else "none"
-        if there:
-            if list(self.range.options) != options:
-                self.range.index = (0, 1)
-                self.range.options = options
-            index = _index(edges, place)
-            if self.range.index != index:
-                self.range.index = index
+        self.over_time.layout.display = "" if there else "none"
+        index = _index(edges, place) if there else (0, 1)
+        if there and list(self.range.options) != options:
+            self._ranged(options, index)
+        elif there and self._stands != index:
+            # Not what the handles say by now: a move that is not heard yet must not be taken back.
+            self._stands = self.range.index = index
         self.since.value, self.until.value = place.since or "", place.until or ""
         shown = picture.types.head(PAGE)
         labels = [
@@ -211,19 +223,23 @@ def _volume(picture: Picture) -> str:
         return marks.empty(
             "This log has no events.", "Look at log.rejects for what could not be read, or load later events of it."
         )
+    untimed, outside = (volume.attrs.get(name, 0) for name in ("without_time", "outside"))
+    notes = [f"{show.count(untimed, 'event')} without a time: no range of time has them."] if untimed else []
+    if outside:
+        notes.append(f"{show.count(outside, 'event')} before 0001-01-02 or from 9999-12-01 on: no picture has room "
+                     "for these times. They are in a range that has no beginning, or no end.")  # fmt: skip
     if volume.empty:
-        if volume.attrs.get("without_time", 0):
+        if outside:
+            return marks.empty("No event has a time that a picture has room for.", " ".join(notes))
+        if untimed:
             return marks.empty(
                 "No event has a recorded time, so there is nothing to see over time.",
                 "Name its column when you load: bench.load(…, columns={'recorded_at': …}).",
             )
         return marks.empty("No event is of the types that are selected.", "Select other types, or everything.")
     chosen = None if place.since is place.until is None else moments(place)
-    untimed = volume.attrs.get("without_time", 0)
-    note = marks.note(f"{show.count(untimed, 'event')} without a time: no range of time has them.") if untimed else ""
-    return (
-        f"<b>Events over time</b>{charts.columns(volume, height=130, chosen=chosen, colours=_colours(picture))}{note}"
-    )
+    drawn = charts.columns(volume, height=130, chosen=chosen, colours=_colours(picture))
+    return f"<b>Events over time</b>{drawn}{''.join(map(marks.note, notes))}"
 
 
 def _parts(picture: Picture) -> list[str]:

@@ -39,10 +39,10 @@ class Picker(Part, ipywidgets.VBox):  # type: ignore[misc]
         super().__init__(
             [self.search, self.ids, ipywidgets.HBox([self.back, self.count, self.on], layout={"align_items": "center"})]
         )
-        view.hear(self.search, lambda _: self.turn(0))
-        view.hear(self.ids, lambda stream: chosen(stream) if stream is not None else None)
-        view.click(self.back, lambda: self.turn(self.first - PAGE))
-        view.click(self.on, lambda: self.turn(self.first + PAGE))
+        view.hear(self.search, lambda _: self.turn(0), always=True)
+        view.hear(self.ids, lambda stream: chosen(stream) if stream is not None else None, always=True)
+        view.click(self.back, lambda: self.turn(self.first - PAGE), always=True)
+        view.click(self.on, lambda: self.turn(self.first + PAGE), always=True)
 
     def turn(self, first: int) -> None:
         """Show the page that begins there."""

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import pandas as pd
 
 import esbench as es
-from esbench.errors import EsbenchError
+from esbench import show
+from esbench.errors import EsbenchError, nearest
 from esbench.event import CANONICAL
 from esbench.fold.changes import Change, changes
 from esbench.log import Log
 from esbench.migrate.dry import DryRun
 from esbench.migrate.migration import Migration
+from esbench.widgets.view import placed
 
-__all__ = ["TABS", "Example", "Picture", "Place", "States", "edited", "example", "flow", "states"]
+__all__ = ["TABS", "Example", "Picture", "Place", "States", "asked", "edited", "example", "flow", "states", "unknown"]
 
 #: What can be looked at, one at a time.
 TABS: Final = ("gates", "events", "types", "states", "failures", "steps", "two runs")
@@ -125,3 +128,49 @@ def flow(run: DryRun) -> bytes:
     out = io.BytesIO()
     es.plots.migration_flow(run).get_figure(root=True).savefig(out, format="png", dpi=130)
     return out.getvalue()
+
+
+def asked(spec: Mapping[str, Any], given: DryRun | None) -> Place:
+    """A place of a spec. Raises EsbenchError for what cannot be looked at."""
+    if isinstance(spec.get("accept"), str):
+        spec = {**spec, "accept": [spec["accept"]]}
+    place = placed(Place, spec, "the migration desk")
+    if place.show not in TABS:
+        raise EsbenchError(f"show= is one of {', '.join(TABS)}, not {place.show!r}.{nearest(str(place.show), TABS)}")
+    migration = given.migration if given is not None and place.migration is None else place.migration
+    if not isinstance(migration, Migration):
+        raise EsbenchError(f"the desk takes a dry run, or a log with migration=, not {migration!r:.80}")
+    if not isinstance(place.against, (DryRun, Migration, type(None))):
+        raise EsbenchError(f"against= is a dry run or a migration, not {place.against!r:.80}")
+    if not isinstance(place.shape, int) or place.shape < 0:
+        raise EsbenchError(f"shape= is a row of run.changes.groups, counted from 0, not {place.shape!r:.80}")
+    if place.stream is not None and not isinstance(place.stream, str):
+        raise EsbenchError(f"stream= is the id of a stream, not {place.stream!r:.80}")
+    _steps("without", place.without, migration)
+    against = place.against if isinstance(place.against, Migration) else None
+    _steps("against_without", place.against_without, against)
+    if not isinstance(place.accept, tuple) or not all(isinstance(name, str) for name in place.accept):
+        raise EsbenchError(f"accept= is a list of names of gates, not {place.accept!r:.80}")
+    return place
+
+
+def _steps(name: str, numbers: Any, migration: Migration | None) -> None:
+    """Refuse numbers of steps that a migration has not."""
+    count = 0 if migration is None else len(migration.steps)
+    wrong = numbers if not isinstance(numbers, tuple) else [n for n in numbers if n not in range(1, count + 1)]
+    if wrong or not isinstance(numbers, tuple):
+        steps = (
+            f'"{migration.name}" has {show.count(count, "step")}' if migration is not None else "there is no migration"
+        )
+        raise EsbenchError(f"{name}= is a list of numbers of steps, counted from 1; {steps}, not {wrong!r:.80}")
+
+
+def unknown(place: Place, run: DryRun) -> str:
+    """What a place names that a run has not."""
+    known, shapes = [gate.name for gate in run.gates], len(run.changes.groups)
+    for name in place.accept:
+        if name not in known:
+            return f'accept= names gates; there is no gate "{name}".{nearest(name, known)}'
+    if place.shape and place.shape >= shapes:
+        return f"shape= is a row of run.changes.groups, which has {show.count(shapes, 'row')}, not {place.shape}"
+    return ""

@@ -10,9 +10,19 @@ import pandas as pd
 from esbench import payload, show
 from esbench.fold.changes import Change, brief
 from esbench.widgets import marks, trees
-from esbench.widgets.reading import Picture
+from esbench.widgets.picture import Picture
 
-__all__ = ["differences", "diverged", "events", "heading", "lamps", "meaning", "state"]
+__all__ = [
+    "below_lines",
+    "differences",
+    "diverged",
+    "events",
+    "heading",
+    "lamps",
+    "meaning",
+    "notes",
+    "state",
+]
 
 #: Invariants, marks and rows of a table that are shown.
 _LAMPS, _MARKS, _ROWS = 24, 6, 20
@@ -20,17 +30,38 @@ _BESIDE: Final = ("correlation_id", "commit_id", "writer")
 
 
 def heading(picture: Picture) -> str:
-    """Stream, version and time."""
-    state, course = picture.state, picture.course
+    """Stream, version and time; over time the moment."""
+    state, course, place = picture.state, picture.course, picture.place
     assert state is not None
     on = "before its first event" if state.version is None else f"version {state.version:,}"
     time = "" if picture.events.empty else f" · {marks.text(picture.events['recorded_at'].iloc[-1])}"
-    as_of = "" if picture.place.as_of is None else f" · as of {marks.text(picture.place.as_of)}"
+    if picture.moment is None:
+        where = f"(place {picture.at + 1:,} of {len(course):,}, up to version {int(course.versions[-1]):,})"
+    else:
+        where = f"(moment {picture.moment + 1:,} of {len(course.moments):,})"
+    as_of = "" if place.as_of is None else f" · as of {marks.text(place.as_of)}"
     return (
         f'<div><b class="es-id" style="overflow-wrap:anywhere">{marks.text(state.stream_id, width=120)}</b> · '
-        f'<b class="es-version">{on}</b> <span class="es-faint">(place {picture.at + 1:,} of {len(course):,}, up to '
-        f"version {int(course.versions[-1]):,}){time}{as_of}</span></div>"
+        f'<b class="es-version">{on}</b> <span class="es-faint">{where}{time}{as_of}</span></div>'
     )
+
+
+def notes(picture: Picture) -> str:
+    """What one should know of the log and of the stream, beside what is seen."""
+    grown = "The log has changed since this widget opened it; what is shown is read from the log as it is now."
+    return "".join(map(marks.note, filter(None, (grown if picture.stale else "", picture.course.hint))))
+
+
+def below_lines(picture: Picture) -> str:
+    """What the lines span where that is not what the slider spans, and which numbers have none."""
+    chart, words = picture.chart, []
+    if chart.lines and chart.words:
+        words.append(chart.words)
+    if chart.more:
+        words.append(f"{show.count(chart.more, 'more numeric field')} of the state without a line.")
+    if picture.diverged is not None and picture.moment is not None:
+        words.append("What the branch would be is drawn over versions only.")
+    return marks.note(" ".join(words)) if words else ""
 
 
 def lamps(picture: Picture) -> str:
@@ -60,12 +91,14 @@ def state(picture: Picture) -> str:
 
 
 def events(picture: Picture) -> str:
-    """The event, or those that share the version."""
-    rows = picture.events
+    """The event, or those that share the version or the moment."""
+    rows, of = picture.events, picture.of
+    if rows.empty and picture.moment is not None:
+        return f"<b>Event</b>{marks.note('no event of the stream was recorded by then')}"
     if rows.empty:
         return f"<b>Event</b>{marks.note('no event has this version: the state is that of the last one before it')}"
-    of = int(picture.course.counts[picture.at])
-    fork = marks.note(f"{len(rows)} of {of:,} events with this version") if of > 1 else ""
+    shared = "with this version" if picture.moment is None else "recorded at this moment"
+    fork = marks.note(f"{len(rows)} of {of:,} events {shared}") if of > 1 else ""
     return "<b>Event</b>" + fork + "<hr>".join(_event(row) for row in rows.to_dict("records"))
 
 
@@ -109,12 +142,12 @@ def differences(found: Iterable[Change], here: str, there: str) -> str:
         return marks.note("the two states are the same")
     rows = pd.DataFrame(
         {
-            "path": [one.path for one in every],
-            here: [brief(one.before) for one in every],
-            there: [brief(one.after) for one in every],
+            "path": [one.path for one in every[:_ROWS]],
+            here: [brief(one.before) for one in every[:_ROWS]],
+            there: [brief(one.after) for one in every[:_ROWS]],
         }
     )
-    return show.table(rows, limit=_ROWS)
+    return show.table(rows, limit=_ROWS, of=len(every))
 
 
 def diverged(found: pd.DataFrame) -> str:

@@ -6,21 +6,25 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, fields, replace
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeVar
 
 import ipywidgets
 
-from esbench.errors import EsbenchError
+from esbench.errors import EsbenchError, described, nearest
 from esbench.widgets import marks
 from esbench.widgets.calls import Call, Line
 from esbench.widgets.code import Names
 
-__all__ = ["Part", "View", "button"]
+__all__ = ["Part", "View", "button", "placed"]
+
+_T = TypeVar("_T")
 
 #: A call that takes longer is told of, with a button that stops it.
 _TELL: Final = 0.3
 #: An answer that is not the newest is shown only so often.
 _STALE: Final = 0.15
+_STOPPED: Final = marks.note("Stopped.")
+_BUSY: Final = "This was still being computed when the page was made: run the cell again, or call .wait() before."
 
 
 class View(ipywidgets.VBox):  # type: ignore[misc]
@@ -30,12 +34,12 @@ class View(ipywidgets.VBox):  # type: ignore[misc]
     :meth:`compute` (in a thread: no widgets here) turns a place into a picture, a value with the ``place`` that it is
     of, in which what was left open is filled in; :meth:`paint` puts a picture on the screen; :meth:`code` gives the
     lines that "show code" shows, and :meth:`still` the HTML of what is on screen. Controls call :meth:`move`, and
-    listen through :meth:`hear` and :meth:`click`, by which an error in them shows in the widget. :meth:`start` runs
-    anything else that is long.
+    listen through :meth:`hear` and :meth:`click`, by which an error in them shows in the widget, and a control that
+    needs a picture does nothing before there is one. :meth:`start` runs anything else that is long.
     """
 
-    #: A picture for a page without a kernel waits so many seconds for what is being computed.
-    patience: ClassVar[float] = 5.0
+    #: To be displayed, a widget waits so many seconds for its first picture: till then the kernel does nothing else.
+    patience: ClassVar[float] = 1.0
 
     def __init__(self, thing: Any, *, names: Mapping[str, Any] | None = None) -> None:
         self.thing = thing
@@ -49,12 +53,16 @@ class View(ipywidgets.VBox):  # type: ignore[misc]
         self._views, self._tasks, self._asides = (Line(self._busy) for _ in range(3))
         self._lines = (self._tasks, self._views, self._asides)
         self._watching = threading.Lock()
+        self._cut_short: dict[Line, Call] = {}
+        self._own: set[str] = set()
         self.body = ipywidgets.VBox()
         self.faults = ipywidgets.HTML()
         self._working = ipywidgets.HTML()
         self._bar = ipywidgets.FloatProgress(min=0, max=1, layout=ipywidgets.Layout(width="160px"))
         self._stop = button("Stop", "stop what is running", icon="stop")
         self._status = ipywidgets.HBox([self._bar, self._working, self._stop], layout=_hidden())
+        self.onward = button("Go on", "do what was stopped once more", icon="play")
+        self._halted = ipywidgets.HBox([ipywidgets.HTML(_STOPPED), self.onward], layout=_hidden())
         self._toggle = ipywidgets.ToggleButton(
             description="Show code",
             tooltip="show the calls that give what is on screen",
@@ -67,13 +75,15 @@ class View(ipywidgets.VBox):  # type: ignore[misc]
                 self.body,
                 self.faults,
                 self._status,
+                self._halted,
                 self._toggle,
                 self._code,
             ]
         )
         self.add_class("esbench")
         self.hear(self._toggle, self._code_toggled)
-        self.click(self._stop, self.stop)
+        self.click(self._stop, self.stop, always=True)
+        self.click(self.onward, self.go_on, always=True)
 
     # What a widget derives.
 
@@ -109,11 +119,11 @@ class View(ipywidgets.VBox):  # type: ignore[misc]
                     return
                 self._paint(picture, stale=stale)
 
-        def failed(error: Exception) -> None:
+        def failed(error: BaseException) -> None:
             if number == self._asked:
                 self.fault(error)
 
-        self._views.ask(Call(lambda call: self.compute(call, place), then, failed, "reading"))
+        self._ask(self._views, Call(lambda call: self.compute(call, place), then, failed, "reading"))
 
     def move(self, **changes: Any) -> None:
         """Go to this place with some of its fields changed."""
@@ -121,28 +131,44 @@ class View(ipywidgets.VBox):  # type: ignore[misc]
         if place != self.place:
             self.go(place)
 
-    def start(self, label: str, job: Callable[[Call], Any], then: Callable[[Any], None]) -> None:
-        """Run something long beside the view, with progress and a stop button; one such thing at a time."""
-        self._tasks.ask(Call(job, lambda result: self._paint_with(lambda: then(result)), self.fault, label))
+    def start(
+        self,
+        label: str,
+        job: Callable[[Call], Any],
+        then: Callable[[Any], None],
+        *,
+        failed: Callable[[BaseException], None] | None = None,
+        again: bool = True,
+    ) -> None:
+        """Run something long beside the view, with progress and a stop button; one such thing at a time.
+
+        Who stops it is offered to go on, unless it is not to be done ``again`` like that. An error is shown, unless
+        ``failed`` takes it.
+        """
+        call = Call(job, lambda result: self._paint_with(lambda: then(result)), failed or self.fault, label, again)
+        self._ask(self._tasks, call)
 
     def aside(self, label: str, job: Callable[[Call], Any], then: Callable[[Any], None]) -> None:
         """Run something beside the view; the newest replaces any other, as a search does while somebody types."""
-        self._asides.ask(Call(job, lambda result: self._paint_with(lambda: then(result)), self.fault, label))
+        self._ask(self._asides, Call(job, lambda result: self._paint_with(lambda: then(result)), self.fault, label))
 
-    def hear(self, control: Any, handler: Callable[[Any], None], trait: str = "value") -> None:
-        """Call ``handler(new value)`` when somebody changes a control; not when the widget itself does."""
+    def hear(self, control: Any, handler: Callable[[Any], None], trait: str = "value", *, always: bool = False) -> None:
+        """Call ``handler(new value)`` when somebody changes a control; not when the widget itself does.
+
+        Before there is a picture it is called only if it can do without one: ``always``.
+        """
 
         def heard(change: Any) -> None:
             if not getattr(self._painting, "now", False):
-                self._guarded(lambda: handler(change["new"]))
+                self._guarded(lambda: handler(change["new"]), always)
 
         control.observe(heard, names=trait)
 
-    def click(self, control: Any, handler: Callable[[], None]) -> None:
-        """Call ``handler()`` when a button is pressed."""
-        control.on_click(lambda _: self._guarded(handler))
+    def click(self, control: Any, handler: Callable[[], None], *, always: bool = False) -> None:
+        """Call ``handler()`` when a button is pressed; before there is a picture only if it is ``always`` of use."""
+        control.on_click(lambda _: self._guarded(handler, always))
 
-    def fault(self, error: Exception | str) -> None:
+    def fault(self, error: BaseException | str) -> None:
         """Show an error in the widget: in words, never as a traceback."""
         self._paint_with(lambda: _set(self.faults, value=marks.fault(*_words(error))))
 
@@ -160,8 +186,9 @@ class View(ipywidgets.VBox):  # type: ignore[misc]
     @property
     def shown_code(self) -> str:
         """The API calls for what is on screen, which run as they stand where the names in them are known."""
-        names = Names(self._namespace)
+        names = Names(self._namespace, self._own)
         lines = self.code(names)
+        self._own |= names.own
         return "\n".join([*names.lines, *lines])
 
     @property
@@ -180,17 +207,31 @@ class View(ipywidgets.VBox):  # type: ignore[misc]
         return True
 
     def stop(self) -> None:
-        """Stop what is running; what is on screen stays."""
+        """Stop what is running; what is on screen stays, and :meth:`go_on` takes it up again."""
         for line in self._lines:
-            line.stop()
+            call = line.stop()
+            if call is not None and call.again:
+                self._cut_short[line] = call
+        self._offer()
+
+    def go_on(self) -> None:
+        """Do what was stopped, once more from its beginning."""
+        for line, call in list(self._cut_short.items()):
+            self._ask(line, call.anew())
 
     def to_html(self) -> str:
-        """What is on screen as HTML that needs no kernel, with the code that gives it."""
+        """What is on screen as HTML that needs no kernel, with the code that gives it.
+
+        It waits a moment for what is being computed, and else says that it was.
+        """
         self.wait(self.patience)
-        busy = "" if self.settled else marks.note("This was still being computed when the page was made.")
-        code = f'<pre class="es-code">{_escaped(self.shown_code)}</pre>' if self.picture is not None else ""
-        still = self.still() if self.picture is not None else ""
-        return f'<div class="esbench">{marks.STYLE}{still}{self.faults.value}{busy}{code}</div>'
+        try:
+            still = self.still() if self.picture is not None else ""
+            code = f'<pre class="es-code">{_escaped(self.shown_code)}</pre>' if self.picture is not None else ""
+        except Exception as error:  # noqa: BLE001 (else nothing at all would be displayed)
+            still, code = marks.fault(*_words(error)), ""
+        told = _STOPPED if self._cut_short else "" if self.settled else marks.note(_BUSY)
+        return f'<div class="esbench">{marks.STYLE}{still}{self.faults.value}{told}{code}</div>'
 
     def _repr_mimebundle_(self, include: Iterable[str] = (), exclude: Iterable[str] = (), **_: Any) -> Any:
         bundle = super()._repr_mimebundle_(include=include, exclude=exclude)
@@ -225,9 +266,23 @@ class View(ipywidgets.VBox):  # type: ignore[misc]
             finally:
                 self._painting.now = before
 
-    def _guarded(self, handler: Callable[[], None]) -> None:
+    def _ask(self, line: Line, call: Call) -> None:
+        self._cut_short.pop(line, None)
+        self._offer()
+        line.ask(call)
+
+    def _offer(self) -> None:
+        """Say that something was stopped, and offer to go on."""
+        self._halted.layout.display = "flex" if self._cut_short else "none"
+
+    def _guarded(self, handler: Callable[[], None], always: bool) -> None:
         try:
-            handler()
+            if always or self.picture is not None:
+                handler()
+            elif self._cut_short:
+                self.fault("Nothing was read yet, so there is nothing to do this with: press Go on.")
+            elif self.settled and not self.faults.value:
+                self.fault("Nothing could be read, so there is nothing to do this with.")
         except Exception as error:  # noqa: BLE001 (an error in a handler would vanish into the kernel's log)
             self.fault(error)
 
@@ -278,6 +333,22 @@ def button(words: str, tooltip: str, *, icon: str = "", width: str = "auto") -> 
     return ipywidgets.Button(description=words, tooltip=tooltip, icon=icon, layout=ipywidgets.Layout(width=width))
 
 
+def placed(kind: type[_T], spec: Mapping[str, Any], what: str) -> _T:
+    """A place of a widget from a spec, in which lists stand for tuples. Raises EsbenchError for what is no field of it.
+
+    >>> from esbench.widgets.summaries import Place
+    >>> placed(Place, {"sinse": "2024"}, "the overview")
+    Traceback (most recent call last):
+    ...
+    esbench.errors.EsbenchError: the overview takes no "sinse". Did you mean "since"? It takes: since, until, types
+    """
+    known = {each.name: each for each in fields(kind)}  # type: ignore[arg-type]
+    for name in spec:
+        if name not in known:
+            raise EsbenchError(f'{what} takes no "{name}".{nearest(name, known)} It takes: {", ".join(known)}')
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in spec.items()})
+
+
 def _hidden() -> Any:
     return ipywidgets.Layout(display="none", align_items="center")
 
@@ -287,12 +358,16 @@ def _set(control: Any, **traits: Any) -> None:
         setattr(control, name, value)
 
 
-def _words(error: Exception | str) -> tuple[str, str]:
+def _words(error: BaseException | str) -> tuple[str, str]:
     if isinstance(error, str):
         return error, ""
     if isinstance(error, EsbenchError):
         return str(error), ""
-    return f"{type(error).__name__}: {error}", "This is no error that esbench knows; the code below raises it, too."
+    try:
+        told = described(error)
+    except BaseException:  # noqa: BLE001 (an error's own text may raise anything)
+        told = type(error).__name__
+    return told, "This is no error that esbench knows; the code below raises it, too."
 
 
 def _escaped(code: str) -> str:

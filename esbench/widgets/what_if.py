@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import ipywidgets
 
 from esbench import payload, show
-from esbench.errors import EsbenchError
+from esbench.errors import EsbenchError, nearest
 from esbench.widgets import marks, telling
 from esbench.widgets.code import Names, call
 from esbench.widgets.reading import Picture, Place
 from esbench.widgets.view import Part, button
 
-__all__ = ["Comparing", "WhatIf", "branch_code"]
+__all__ = ["Comparing", "Fold", "WhatIf", "branch_code", "edits_of"]
 
 #: A payload that is longer is not put into the editor.
 _LONGEST = 20_000
+#: How many parts an edit has, by its verb.
+_ARGUMENTS = {"drop": 2, "change": 3}
+_EDITS = 'each is ("drop", version) or ("change", version, data)'
+
+
+class Fold(Part, ipywidgets.VBox):  # type: ignore[misc]
+    """A panel behind a button that shows and hides it: the heads of an Accordion cannot be reached by keyboard."""
+
+    def __init__(self, panel: Any, words: str, hide: str, tooltip: str) -> None:
+        self._panel, self._words, self._hide = panel, words, hide
+        self.toggle = ipywidgets.ToggleButton(tooltip=tooltip, layout={"width": "auto", "align_self": "flex-start"})
+        super().__init__([self.toggle, panel])
+        self.toggle.observe(lambda change: self._turned(change["new"]), names="value")
+        self._turned(False)
+
+    def _turned(self, on: bool) -> None:
+        # In words, since nothing else tells a screen reader whether it is open.
+        self.toggle.description, self.toggle.icon = (self._hide, "caret-down") if on else (self._words, "caret-right")
+        self._panel.layout.display = "" if on else "none"
 
 
 class Comparing(Part, ipywidgets.VBox):  # type: ignore[misc]
@@ -31,7 +51,7 @@ class Comparing(Part, ipywidgets.VBox):  # type: ignore[misc]
         self.shown = ipywidgets.HTML()
         super().__init__([_wrapped([self.stream, self.version, self.go, self.end]), self.shown])
         machine.click(self.go, self._compare)
-        machine.click(self.end, lambda: machine.move(other_stream=None, other_version=None))
+        machine.click(self.end, lambda: machine.move(other_stream=None, other_version=None), always=True)
 
     def paint(self, picture: Picture) -> None:
         """Show the comparison, which follows the slider."""
@@ -51,11 +71,12 @@ class Comparing(Part, ipywidgets.VBox):  # type: ignore[misc]
             return []
         stream = repr(picture.course.stream)
         other = repr(place.other_stream or picture.course.stream)
+        before, after, found = (names.new(name) for name in ("before", "after", "differences"))
+        changes = names.imported("esbench.fold.changes", "changes")
         return [
-            "from esbench.fold.changes import changes",
-            f"before = {call(f'{log}.state', aggregate, stream, version=place.version, as_of=place.as_of)}",
-            f"after = {call(f'{log}.state', aggregate, other, version=place.other_version)}",
-            "changes(before.value, after.value)",
+            f"{before} = {call(f'{log}.state', aggregate, stream, version=place.version, as_of=place.as_of)}",
+            f"{after} = {call(f'{log}.state', aggregate, other, version=place.other_version)}",
+            f"{found} = {changes}({before}.value, {after}.value)",
         ]
 
     def _compare(self) -> None:
@@ -81,7 +102,7 @@ class WhatIf(Part, ipywidgets.VBox):  # type: ignore[misc]
         super().__init__([self.data, _wrapped([self.drop, self.change, self.undo]), self.shown])
         machine.click(self.drop, lambda: self._edit("drop"))
         machine.click(self.change, lambda: self._edit("change"))
-        machine.click(self.undo, lambda: machine.move(edits=machine.place.edits[:-1]))
+        machine.click(self.undo, lambda: machine.move(edits=machine.place.edits[:-1]), always=True)
 
     def paint(self, picture: Picture) -> None:
         """The event's payload in the editor, and where the states of the branch differ."""
@@ -110,17 +131,36 @@ class WhatIf(Part, ipywidgets.VBox):  # type: ignore[misc]
         self._machine.move(edits=(*self._machine.place.edits, edit))
 
 
-def branch_code(place: Place, log: str, aggregate: str, stream: str) -> list[str]:
+def edits_of(given: Any) -> tuple[tuple[Any, ...], ...]:
+    """The edits of a spec, in which lists may stand for tuples. Raises EsbenchError for what is no edit.
+
+    >>> edits_of([["drop", 3]])
+    (('drop', 3),)
+    """
+    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+        raise EsbenchError(f"edits= is a list of edits, not {given!r:.80}: {_EDITS}")
+    edits = tuple(tuple(each) if isinstance(each, (list, tuple)) else (each,) for each in given)
+    for each in edits:
+        verb = each[0] if each else None
+        if verb not in _ARGUMENTS:
+            raise EsbenchError(f"an edit is made by no verb {verb!r:.80}.{nearest(str(verb), _ARGUMENTS)} {_EDITS}")
+        if len(each) != _ARGUMENTS[verb] or isinstance(each[1], bool) or not isinstance(each[1], int):
+            raise EsbenchError(f"{each!r:.80} is no edit: {_EDITS}")
+    return edits
+
+
+def branch_code(names: Names, place: Place, log: str, aggregate: str, stream: str) -> list[str]:
     """The calls that make the branch and say where it differs."""
     if not place.edits:
         return []
     made = [
-        call(f".{verb}", repr(version), data=data[0]) if data else call(f".{verb}", repr(version))
+        f".{verb}({', '.join([repr(version), *(f'data={names.value(one)}' for one in data)])})"
         for verb, version, *data in place.edits
     ]
+    branch, found = names.new("what_if"), names.new("diverged")
     return [
-        f"what_if = {call(f'{log}.branch', stream)}{''.join(made)}",
-        call("what_if.diff", aggregate, by="version"),
+        f"{branch} = {call(f'{log}.branch', stream)}{''.join(made)}",
+        f"{found} = {call(f'{branch}.diff', aggregate, by='version')}",
     ]
 
 

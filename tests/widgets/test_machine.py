@@ -262,7 +262,7 @@ def test_a_long_stream_is_read_a_page_at_a_time():
     assert machine.wait()
     assert machine.faults.value == ""
     assert machine.picture.stretch.last - machine.picture.stretch.first < 120
-    assert len(machine.picture.stretch.rows) <= 120
+    assert len(machine.picture.stretch.changed) <= 120
     press(machine, machine.first)
     assert machine.picture.state == log.state(machine.place.aggregate, "a", version=1)
     machine.by.value = "time"
@@ -333,3 +333,22 @@ def test_a_log_that_is_dropped_meanwhile_is_told_in_words(names):
     press(machine, machine.previous)
     assert "the log &quot;inventory&quot; is no longer in the bench" in machine.faults.value
     assert machine.state.value == seen
+
+
+def test_what_is_compared_and_what_is_edited_is_unfolded_from_the_start(names):
+    def buttons(machine):
+        found, boxes = {}, [machine]
+        for box in boxes:
+            boxes += getattr(box, "children", ())
+            if isinstance(box, ipywidgets.ToggleButton):
+                found[box.description] = box
+        return found
+
+    machine = opened(names, stream="item-123")
+    assert machine.comparing.layout.display == machine.what_if.layout.display == "none"
+    buttons(machine)["Compare with …"].value = True
+    assert machine.comparing.layout.display == ""
+    assert "Hide comparison" in buttons(machine)
+    assert machine.what_if.layout.display == "none"
+    assert opened(names, stream="item-123", other_version=1).comparing.layout.display == ""
+    assert opened(names, stream="item-123", version=3, edits=(("drop", 2),)).what_if.layout.display == ""

@@ -7,6 +7,7 @@ import pytest
 
 import esbench as es
 from esbench.widgets import LogOverview, explore
+from tests.widgets.hostile import log_of
 
 DAY = pd.Timedelta(days=1)
 START = pd.Timestamp("2024-03-01T00:00Z")
@@ -173,7 +174,7 @@ def test_a_log_without_times_shows_what_there_is():
     assert "No event has a recorded time" in told
     assert "Types by share" in told
     assert "no event says when it occurred" in told
-    assert view.range.layout.display == "none"
+    assert view.over_time.layout.display == "none"
 
 
 def test_one_event_is_enough():
@@ -245,3 +246,17 @@ def test_a_log_dropped_meanwhile_is_told(log):
     view.range.index = (1, 4)
     view.wait()
     assert "es-fault" in view.faults.value
+
+
+def test_times_that_no_picture_has_room_for_are_no_missing_times():
+    times = ["0001-01-01T00:00:00Z", "9999-12-31T00:00:00Z", "2024-06-01T12:00:00Z"]
+    log = log_of([{"recorded_at": each} for each in times])
+    view = explore(log, names={})
+    told = shown(view)
+    assert "2 events before 0001-01-02 or from 9999-12-01 on" in told
+    assert "without a time" not in told
+    view.until.value = "2025-01-01"
+    assert "2 of 3 events selected" in shown(view)
+    alone = shown(explore(log_of([{"recorded_at": times[0]}]), names={}))
+    assert "No event has a time that a picture has room for" in alone
+    assert "No event has a recorded time" not in alone

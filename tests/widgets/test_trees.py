@@ -24,6 +24,48 @@ def test_a_change_below_the_members_that_are_shown_is_shown():
     assert html.count("<li") < 100
 
 
+class Counting(str):
+    """A text that counts how often it is looked through, by all of its kind."""
+
+    __slots__ = ()
+    looks = 0
+
+    def rpartition(self, *given):
+        Counting.looks += 1
+        return super().rpartition(*given)
+
+    def startswith(self, *given):
+        Counting.looks += 1
+        return super().startswith(*given)
+
+
+@pytest.mark.parametrize("count", [1_000, 10_000])
+def test_a_large_state_that_changed_everywhere_is_looked_through_once(count):
+    after = {f"k{n}": n for n in range(count)}
+    Counting.looks = 0
+    html = trees.tree(after, [Change(Counting(f"/{name}"), -1, n) for name, n in after.items()])
+    assert Counting.looks <= 2 * count
+    assert html.count("<li") < 100
+    assert f"of {count:,}</li>" in html
+
+
+def test_a_wide_and_deep_state_is_capped_as_a_whole():
+    wide = {f"a{i}": {f"b{j}": {f"c{k}": {"d": k} for k in range(40)} for j in range(40)} for i in range(40)}
+    html = trees.tree(wide)
+    assert html.count("<li") < 1_500
+    for name in wide:
+        assert f"{name}: " in html, "no member hides those beside it"
+    deep: dict = {}
+    for _ in range(5_000):
+        deep = {"a": deep}
+    assert trees.tree(deep, changes({}, deep)).count("<li") < 50
+
+
+def test_changes_that_the_value_knows_nothing_of_are_no_fault():
+    html = trees.tree({"a": [1]}, [Change("/a/7", 1, 2), Change("/b", 1, 2), Change("/a/x/y", ABSENT, 1)])
+    assert "a: " in html
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 def test_payloads_are_escaped_and_capped(text):
     html = trees.payload_tree(text, "payload")
