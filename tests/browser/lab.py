@@ -16,7 +16,7 @@ from typing import Any
 
 import nbformat
 
-__all__ = ["Lab", "running"]
+__all__ = ["Lab", "finished", "running", "typed"]
 
 #: Talk of the lab itself and of the browser, not of what is under test.
 _QUIET = ("favicon", "debugger state", "ResizeObserver", "service-worker", "/lsp/", "Download the React DevTools")
@@ -31,6 +31,21 @@ _CONNECTED = """() => {
     return kernel?.connectionStatus === "connected" && kernel?.status === "idle";
 }"""
 
+_BOOK = "window.jupyterapp.shell.currentWidget.content"
+
+#: Not awaited: the promise ends with the last cell.
+_RUN = """() => {
+    window.haveRun = false;
+    window.jupyterapp.commands.execute("notebook:run-all-cells").finally(() => { window.haveRun = true; });
+}"""
+
+#: A new cell below all others, ready to be typed into.
+_NEW = f"""async () => {{
+    {_BOOK}.activeCellIndex = {_BOOK}.widgets.length - 1;
+    await window.jupyterapp.commands.execute("notebook:insert-cell-below");
+    await window.jupyterapp.commands.execute("notebook:enter-edit-mode");
+}}"""
+
 
 class Lab:
     """A JupyterLab over a folder."""
@@ -44,11 +59,15 @@ class Lab:
         node = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(each) for each in cells])
         node.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
         nbformat.write(node, self.folder / name)
+        return self.address(name)
+
+    def address(self, path: str) -> str:
+        """The address of a notebook that is in the folder, with a kernel of its own."""
         # A session that is there already is taken without asking; the lab's own way may start two kernels.
-        session = {"path": name, "name": name, "type": "notebook", "kernel": {"name": "python3"}}
+        session = {"path": path, "name": path, "type": "notebook", "kernel": {"name": "python3"}}
         request = urllib.request.Request(f"{self.url}/api/sessions", json.dumps(session).encode(), method="POST")
         urllib.request.urlopen(request, timeout=60).close()
-        return f"{self.url}/lab/tree/{name}?reset"
+        return f"{self.url}/lab/tree/{path}?reset"
 
     def open(
         self, browser: Any, address: str, *, width: int = 1280, height: int = 1000, before: str = "() => {}"
@@ -67,9 +86,29 @@ class Lab:
         # Told to run before it has its kernel, the lab would ask for one.
         page.wait_for_function(_CONNECTED, timeout=60_000)
         page.evaluate(before)
-        # Not awaited: its promise ends with the last cell.
-        page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
+        page.evaluate(_RUN)
         return page, said
+
+
+def finished(page: Any, timeout: float = 60) -> list[dict[str, Any]]:
+    """Wait until the cells that were told to run have run and the kernel has nothing to do; every cell of the page."""
+    page.wait_for_function("() => window.haveRun", timeout=timeout * 1_000)
+    page.wait_for_function(_CONNECTED, timeout=timeout * 1_000)
+    cells: list[dict[str, Any]] = page.evaluate(f"() => {_BOOK}.model.sharedModel.toJSON().cells")
+    return cells
+
+
+def typed(page: Any, code: str, timeout: float = 30) -> Any:
+    """Put code into a new last cell and run it, as somebody does who has copied it; the cell, once it has run."""
+    page.evaluate(_NEW)
+    editor = page.locator(".jp-Notebook .jp-Cell.jp-mod-active .cm-content")
+    editor.focus()
+    page.keyboard.insert_text(code)
+    assert page.evaluate(f"() => {_BOOK}.activeCell.model.sharedModel.getSource()") == code
+    page.keyboard.press("Control+Enter")
+    page.wait_for_function(f"() => {_BOOK}.activeCell.model.executionCount", timeout=timeout * 1_000)
+    page.wait_for_function(_CONNECTED, timeout=timeout * 1_000)
+    return page.locator(".jp-Notebook .jp-Cell.jp-mod-active")
 
 
 @contextmanager
