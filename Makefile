@@ -43,7 +43,7 @@ format: $(READY) ## put the code into shape
 
 notebooks: $(READY) ## run the notebooks again, each .ipynb from the .py beside it
 	$(BIN)/jupytext --quiet --update --to ipynb notebooks/*.py
-	$(BIN)/jupyter-nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+	$(BIN)/python -m tests.notebooks notebooks/*.ipynb
 
 bench: $(READY) ## run the benchmarks (ARGS="--events 500000" for a shorter run)
 	$(BIN)/python -m benchmarks $(ARGS)

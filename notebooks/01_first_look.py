@@ -20,8 +20,6 @@
 # %%
 import sys
 
-import matplotlib.pyplot as plt
-
 import esbench as es
 
 sys.path.insert(0, "../data")
@@ -44,23 +42,13 @@ stock.rejects
 # %% [markdown]
 # ## Look around
 #
-# `log.streams()`, `log.events(…)`, `log.find("…")` and `log.sql("…")` return DataFrames.
+# `log.streams()`, `log.events(…)`, `log.find("…")` and `log.sql("…")` return DataFrames; `es.plots` draws.
 
 # %%
 stock.streams().sort_values("events", ascending=False).head()
 
 # %%
-weekly = stock.sql("""
-    select date_trunc('week', recorded_at) as week, event_type, count(*) as events
-    from events group by all order by all
-""").pivot_table(index="week", columns="event_type", values="events", fill_value=0)
-
-figure, axes = plt.subplots(figsize=(10, 3))
-axes.set_prop_cycle(color=["#0072B2", "#F0E442", "#009E73", "#D55E00", "#56B4E9", "#E69F00"])
-axes.stackplot(weekly.index, weekly.T, labels=weekly.columns, step="post")
-axes.set(ylabel="events a week", title="What happened in the warehouse")
-axes.legend(frameon=False, bbox_to_anchor=(1, 1), loc="upper left")
-axes.spines[["top", "right"]].set_visible(False)
+es.plots.timeline(stock)
 
 # %% [markdown]
 # ## What is wrong?
@@ -87,7 +75,11 @@ item, version = broken["stream_id"], int(broken["version"])
 print(broken["explanation"])
 
 # %%
-stock.history(inventory, item)
+history = stock.history(inventory, item)
+history
+
+# %%
+es.plots.state_history(history)
 
 # %% [markdown]
 # Two writers read the same version, and both wrote the next one: a lost optimistic lock. Each order alone would
@@ -95,20 +87,6 @@ stock.history(inventory, item)
 
 # %%
 stock.events(item)[["position", "version", "event_type", "recorded_at", "data", "metadata"]]
-
-# %%
-history = stock.history(inventory, item)
-labels = [f"v{version}\n{name}" for version, name in zip(history["version"], history["event_type"])]
-bad = history[history["broken"] != ""]
-
-figure, axes = plt.subplots(figsize=(10, 3))
-axes.step(history.index, history["quantity"], where="post", color="#0072B2", linewidth=2)
-axes.scatter(bad.index, bad["quantity"], color="#D55E00", zorder=3, label=bad["broken"].iloc[0] + ": broken")
-axes.axhline(0, color="#555555", linewidth=0.8)
-axes.set_xticks(history.index, labels, fontsize=8)
-axes.set(ylabel="in stock", title=f"{item}: stock after each event")
-axes.legend(frameon=False)
-axes.spines[["top", "right"]].set_visible(False)
 
 # %% [markdown]
 # The state carries how far it can be trusted, and since which event a rule is broken:
@@ -127,6 +105,28 @@ stock.diff(inventory, es.at(version=version - 1), es.at(), stream=item)
 
 # %%
 stock.blame(inventory, item)
+
+# %% [markdown]
+# ## Explore by hand
+#
+# All of this can also be clicked through. A cell that ends in `.explore()` shows a widget; without a kernel, as on a
+# code host, you see what was on it when the notebook was last run. With one, run the cells and try it.
+#
+# The item first, at the version that broke the rule. Press the arrow keys on the slider: the state says what each event
+# changed in it, and red on the strip below is damage. *First bad version* brings you back. **Show code** prints the
+# calls for what is on screen, to be pasted into the next cell.
+
+# %%
+machine = stock.explore(inventory, stream=item, version=version)
+machine
+
+# %% [markdown]
+# And the log as a whole. Narrow the range of time with its two handles (by mouse, or with the arrow keys), or choose
+# types: all else follows. `overview.selection` is then what you chose, `stock.explore(**overview.spec)` shows it again.
+
+# %%
+overview = stock.explore()
+overview
 
 # %% [markdown]
 # ## Next

@@ -99,8 +99,17 @@ bad = stock.first_bad(inventory, "stock is never negative")
 bad[["stream_id", "version", "event_type", "recorded_at", "bad_at_end"]]
 
 # %% [markdown]
-# It is exact also where the trouble came and went. In the shop's second log, of reservations, two products once had
-# less than nothing reserved. One of them looks well today:
+# By hand that is the *time machine*. Its *spec* says where it opens: here at version 3, beside version 2. Press the
+# arrow keys on the slider, then *First bad version*; let it run over time instead; *Compare with …* takes any other
+# version or item. **Show code** has the calls for what is on screen, `machine.spec` brings the same view again.
+
+# %%
+machine = stock.explore(inventory, stream="item-123", version=3, other_version=2)
+machine
+
+# %% [markdown]
+# `first_bad` is exact also where the trouble came and went. In the shop's second log, of reservations, two products
+# once had less than nothing reserved. One of them looks well today:
 
 # %%
 products = bench.load("../data/products.jsonl")
@@ -146,7 +155,7 @@ axes.spines[["top", "right"]].set_visible(False)
 # ## What if it had not happened?
 #
 # A *branch* is the log with a difference: an event left out, put in or changed. The log itself stays as it is, and the
-# branch answers the same questions. Without the second order:
+# branch answers the same questions. (On the time machine, *What if …* makes one.) Without the second order:
 
 # %%
 without = stock.branch("item-123").drop(position=347)

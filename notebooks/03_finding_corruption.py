@@ -59,6 +59,14 @@ fork = report.findings.query("check == 'version-fork'").iloc[0]
 print(textwrap.fill(fork["explanation"], 90))
 
 # %% [markdown]
+# The *findings board* is for reading on by hand: filter by check, severity or type, and press a finding, in the heat
+# map or in the table. The time machine opens below it, at the event that it is about. Here the board's *spec* opens it
+# at the fork; *Show code* has the calls that need no board.
+
+# %%
+report.explore(stock, inventory, severity="error", open=fork.name)
+
+# %% [markdown]
 # Who wrote there?
 
 # %%

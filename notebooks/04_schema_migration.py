@@ -120,7 +120,15 @@ run
 # - **A state differs.** `item-127` had 22 in stock and now has 11: that is the delivery that counts once. It is what we
 #   want, but nobody said so. And what `item-133` means, now that it is two streams, the gate cannot know.
 #
-# So this migration cannot be applied:
+# The *migration desk* is for looking closer: each gate is a light, and below them are the events, types and states
+# before and after. Here it stands at the state of `item-127`. Try another item, or take a step out and run again.
+# **Show code** has the calls for what is on screen.
+
+# %%
+run.explore(show="states", stream="item-127")
+
+# %% [markdown]
+# This migration cannot be applied:
 
 # %%
 try:

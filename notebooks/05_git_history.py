@@ -135,6 +135,13 @@ history[["version", "recorded_at", "event_type", "lines", "by", "broken"]].tail(
 es.plots.state_history(history, fields=["lines"], over="time")
 
 # %% [markdown]
+# The same file in the *time machine*, a commit a step: press the arrow keys on the slider, and see beside the state who
+# did it, and why. Every other file is in the list; *Show code* has the calls for what is on screen.
+
+# %%
+log.explore(file, stream=busiest)
+
+# %% [markdown]
 # What was in the repository on a day in the past, like a checkout that touches nothing:
 
 # %%
