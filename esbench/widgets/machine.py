@@ -173,7 +173,7 @@ class TimeMachine(View):
             until = names.new("until")
             lines.append(f"{until} = {call(f'{log}.events', stream, as_of=place.as_of)}")
             lines.append(f'{until}[{until}["recorded_at"] == {until}["recorded_at"].max()].tail({shown})')
-        lines += self.comparing.code(names, log, aggregate) + branch_code(names, place, log, aggregate, stream)
+        lines += self.comparing.code(names, log, aggregate) + branch_code(names, picture, log, aggregate, stream)
         return [*lines, call(f"{log}.state", aggregate, stream, version=place.version, as_of=place.as_of)]
 
     def still(self) -> str:

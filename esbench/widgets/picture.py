@@ -32,7 +32,7 @@ END: Final = "end"
 class Place:
     """What the time machine shows: a stream at a version or a time; compared with another; with edits, in a branch.
 
-    ``edits`` are ``("drop", version)`` and ``("change", version, payload)``, one after another.
+    ``edits`` are ``("drop", version)`` and ``("change", version, payload)``, in order, with the log's versions.
     """
 
     aggregate: Aggregate | None = None
@@ -84,6 +84,8 @@ class Picture:
     compared: tuple[Change, ...] | None = None
     branch_lines: dict[str, Spark] = field(default_factory=dict)
     diverged: pd.DataFrame | None = None
+    #: The position that the event of each edit has in the branch by then.
+    edited: tuple[int, ...] = ()
     stale: bool = False
     #: The state and the events as HTML: made with the picture, where that can be stopped, since some are large.
     trees: tuple[str, str] = ("", "")

@@ -11,7 +11,7 @@ from esbench import payload, show
 from esbench.errors import EsbenchError, nearest
 from esbench.widgets import marks, telling
 from esbench.widgets.code import Names, call
-from esbench.widgets.reading import Picture, Place
+from esbench.widgets.reading import Picture
 from esbench.widgets.view import Part, button
 
 __all__ = ["Comparing", "Fold", "WhatIf", "branch_code", "edits_of"]
@@ -106,8 +106,10 @@ class WhatIf(Part, ipywidgets.VBox):  # type: ignore[misc]
 
     def paint(self, picture: Picture) -> None:
         """The event's payload in the editor, and where the states of the branch differ."""
-        one = len(picture.events) == 1
+        # Versions name what is edited: of those that several events claim, and of what is dropped, there is none.
+        dropped = {number for verb, number, *_ in picture.place.edits if verb == "drop"}
         version = int(picture.course.versions[picture.at])
+        one = len(picture.events) == 1 and picture.course.counts[picture.at] == 1 and version not in dropped
         if (picture.course.stream, version) != self._shown:
             self._shown = (picture.course.stream, version)
             text = picture.events["data"].iloc[0] if one else None
@@ -149,13 +151,13 @@ def edits_of(given: Any) -> tuple[tuple[Any, ...], ...]:
     return edits
 
 
-def branch_code(names: Names, place: Place, log: str, aggregate: str, stream: str) -> list[str]:
-    """The calls that make the branch and say where it differs."""
-    if not place.edits:
+def branch_code(names: Names, picture: Picture, log: str, aggregate: str, stream: str) -> list[str]:
+    """The calls that make the branch and say where it differs; by position, which any event has for itself."""
+    if not picture.edited:
         return []
     made = [
-        f".{verb}({', '.join([repr(version), *(f'data={names.value(one)}' for one in data)])})"
-        for verb, version, *data in place.edits
+        f".{verb}({', '.join([f'position={position}', *(f'data={names.value(one)}' for one in data)])})"
+        for (verb, _, *data), position in zip(picture.place.edits, picture.edited, strict=True)
     ]
     branch, found = names.new("what_if"), names.new("diverged")
     return [

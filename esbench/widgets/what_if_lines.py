@@ -8,13 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 from esbench.branch.overlay import Overlay, Steps
+from esbench.errors import EsbenchError
 from esbench.fold.python import initial_state
 from esbench.log import Branch, Log
 from esbench.widgets.curves import LINES, Curves, label
 from esbench.widgets.picture import Kept, Picture, Stretch
 from esbench.widgets.sparks import Spark
 
-__all__ = ["branched", "with_branch"]
+__all__ = ["branched", "positions", "with_branch"]
 
 
 def with_branch(log: Log, picture: Picture, stretch: Stretch, kept: Kept) -> Picture:
@@ -22,8 +23,10 @@ def with_branch(log: Log, picture: Picture, stretch: Stretch, kept: Kept) -> Pic
     place, stream = picture.place, picture.course.stream
     assert place.aggregate is not None
     aggregate, key = place.aggregate, (stream, repr(place.edits))
-    branch = branched(log, stream, place.edits)
-    found = replace(picture, diverged=kept.get(("diverged", *key), lambda: branch.diff(aggregate, by="version")))
+    edited = kept.get(("edited", *key), lambda: positions(log, stream, place.edits))
+    branch = branched(log, stream, place.edits, edited)
+    diverged = kept.get(("diverged", *key), lambda: branch.diff(aggregate, by="version"))
+    found = replace(picture, diverged=diverged, edited=edited)
     if picture.moment is not None:
         return found
     return replace(
@@ -31,11 +34,41 @@ def with_branch(log: Log, picture: Picture, stretch: Stretch, kept: Kept) -> Pic
     )
 
 
-def branched(log: Log, stream: str, edits: Sequence[tuple[Any, ...]]) -> Branch:
-    """A branch with edits made one after another."""
+def positions(log: Log, stream: str, edits: Sequence[tuple[Any, ...]]) -> tuple[int, ...]:
+    """The position that the event of each edit has in the branch by then: what follows a dropped event closes up.
+
+    Raises EsbenchError for a version that no event has, or several, or one that is dropped already.
+    """
+    rows = log.source.stream(stream).rows(
+        """
+        select version, min(position), count(*) from events
+        where version in (select unnest($_wanted::bigint[])) group by version
+        """,
+        _wanted=[version for _, version, *_ in edits],
+    )
+    known = {version: (position, count) for version, position, count in rows}
+    for verb, version, *_ in edits:
+        count = known[version][1] if version in known else 0
+        if count != 1:
+            told = f"{count:,} events claim" if count else "no event has"
+            raise EsbenchError(f"{told} version {version:,} of {stream}, so none can be meant by ({verb!r}, {version})")
+    found: list[int] = []
+    dropped: list[int] = []
+    for verb, version, *_ in edits:
+        position = known[version][0]
+        if position in dropped:
+            raise EsbenchError(f"version {version:,} of {stream} is dropped before ({verb!r}, {version})")
+        found.append(position - sum(one < position for one in dropped))
+        if verb == "drop":
+            dropped.append(position)
+    return tuple(found)
+
+
+def branched(log: Log, stream: str, edits: Sequence[tuple[Any, ...]], edited: Sequence[int]) -> Branch:
+    """A branch with edits made one after another, of the events at some positions."""
     made = log.branch(stream)
-    for verb, version, *data in edits:
-        made = made.drop(version) if verb == "drop" else made.change(version, data=data[0])
+    for (verb, _, *data), position in zip(edits, edited, strict=True):
+        made = made.drop(position=position) if verb == "drop" else made.change(position=position, data=data[0])
     return made
 
 
