@@ -175,6 +175,10 @@ class Travelling(Looking):
             executor=executor,
         )
 
+    def has_snapshots(self, aggregate: Aggregate, stream: str) -> bool:
+        """Whether any snapshot of a stream is there that this very definition of an aggregate made."""
+        return self._snapshots is not None and self._snapshots.has(stream, aggregate)
+
     def snapshot(self, aggregate: Aggregate, *, every: int = 1_000) -> pd.DataFrame:
         """Make snapshots of all streams of at least ``every`` events, so many events apart, and list them.
 

@@ -206,7 +206,7 @@ class FindingsBoard(View):
         row = self._row(place)
         if self.machine is not None and row is not None:
             log, aggregate = names.of(place.log, "log"), names.of(_aggregate(place, row), "aggregate")
-            version = None if show.missing(row["version"]) else int(row["version"])
+            version = _version(row)
             at = "" if version is None else f", version={version}"
             lines.append(f"{log}.state({aggregate}, {str(row['stream_id'])!r}{at})")
         return [*lines, f"{found}.iloc[{place.page * PAGE}:{(place.page + 1) * PAGE}]"]
@@ -253,10 +253,10 @@ class FindingsBoard(View):
             self.machine = None
             self._stand(ipywidgets.HTML(_unopened(place, row)))
             return
-        stream = str(row["stream_id"])
-        version = None if show.missing(row["version"]) else int(row["version"])
+        stream, version = str(row["stream_id"]), _version(row)
         if self.machine is None or self.machine.place.aggregate is not aggregate:
             self.machine = TimeMachine(place.log, aggregate, names=self._namespace, stream=stream, version=version)
+            self.machine.name_code("code of the time machine")
         elif (self.machine.place.stream, self.machine.place.version) != (stream, version):
             self.machine.visit(stream, version)
         told = f'<div class="es-note">{marks.text(row["explanation"], width=600)}</div>'
@@ -356,6 +356,15 @@ def _aggregate(place: Place, row: Mapping[Any, Any]) -> Aggregate | None:
     some = [each for each in place.aggregates if not each.keyed]
     kind = row["stream_type"]
     return next((each for each in some if kind in (each.stream_type, each.name)), some[0] if some else None)
+
+
+def _version(row: Mapping[Any, Any]) -> int | None:
+    """The version at which to look at a finding: after a gap, where the first state stands that lacks something."""
+    if show.missing(row["version"]):
+        return None
+    if row["check"] != "version-gap":
+        return int(row["version"])
+    return 1 + int(row["version"] if show.missing(row["to_version"]) else row["to_version"])
 
 
 def _unopened(place: Place, row: Mapping[Any, Any]) -> str:

@@ -124,7 +124,7 @@ def course_of(log: Log, aggregate: Aggregate, stream: str) -> Course:
     if not len(versions):
         return Course(stream, versions, counts, order, moments)
     # Asked before the fold, which may leave snapshots behind that live for the process only.
-    slow = len(order) > _LONG and _without_snapshots(log, aggregate, stream)
+    slow = len(order) > _LONG and log.source.within is not None and not log.has_snapshots(aggregate, stream)
     marks = log.state(aggregate, stream).marks
     places = np.searchsorted(versions, [bad_version(mark) for mark in marks])
     damage = tuple(zip(places.tolist(), marks, strict=True))
@@ -153,12 +153,6 @@ def microseconds(time: datetime) -> int:
     7
     """
     return (time - _EPOCH) // timedelta(microseconds=1)
-
-
-def _without_snapshots(log: Log, aggregate: Aggregate, stream: str) -> bool:
-    """Whether a log that keeps snapshots has none of a stream."""
-    shelf = log._snapshots
-    return shelf is not None and not shelf.has(stream, aggregate)
 
 
 def _hint(aggregate: Aggregate, events: int, *, whole: bool) -> str:

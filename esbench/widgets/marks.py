@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import Iterable
 from html import escape
-from typing import Any
+from typing import Any, Final
 
 from esbench import show
 
-__all__ = ["STYLE", "empty", "fault", "note", "table", "text"]
+__all__ = ["STYLE", "empty", "fault", "note", "pictured", "table", "text"]
 
 #: Colours are tints, which read on a light page and on a dark one, and never say anything alone: signs stand beside.
 STYLE = """<style>
@@ -39,6 +41,12 @@ STYLE = """<style>
 </style>"""
 
 
+#: Event content never looks like one: it is escaped.
+_DRAWING: Final = re.compile(r"<svg ([^>]*)>(.*?)</svg>", re.DOTALL)
+_TITLES: Final = re.compile("<title>.*?</title>", re.DOTALL)
+_STYLED: Final = re.compile(r'\bstyle="[^"]*"')
+
+
 def text(value: Any, *, width: int = 300) -> str:
     r"""A value as one line of escaped text, cut; control characters and marks that reverse text are shown.
 
@@ -62,6 +70,29 @@ def empty(why: str, what_to_do: str) -> str:
 def note(words: str) -> str:
     """A faint line."""
     return f'<div class="es-faint">{text(words, width=600)}</div>'
+
+
+def pictured(html: str) -> str:
+    """HTML in which drawings are images: a page that trusts nobody keeps these, of an inline drawing the texts alone.
+
+    >>> pictured('<svg viewBox="0 0 9 3" style="height:3px"><path d="M0 0"/></svg>')[:38]
+    '<img alt="" width="100%" height="3" st'
+    """
+    return _DRAWING.sub(_image, html)
+
+
+def _image(found: re.Match[str]) -> str:
+    said, style = (re.search(rf'{name}="([^"]*)"', found[1]) for name in ("aria-label", "style"))
+    # An image knows no colour of the page; grey is seen on a light one and on a dark one.
+    inner = _TITLES.sub("", found[2]).replace("currentColor", "#808080")
+    drawn = f'<svg xmlns="http://www.w3.org/2000/svg" {_STYLED.sub("", found[1])}>{inner}</svg>'
+    source = base64.b64encode(drawn.encode()).decode()
+    high = re.search(r"height:(\d+)px", style[1] if style else "")
+    size = f' width="100%" height="{high[1]}"' if high else ""
+    return (
+        f'<img alt="{said[1] if said else ""}"{size} style="{style[1] if style else ""}" '
+        f'src="data:image/svg+xml;base64,{source}">'
+    )
 
 
 def table(rows: Iterable[tuple[str, str]]) -> str:

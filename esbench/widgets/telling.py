@@ -87,7 +87,8 @@ def lamps(picture: Picture) -> str:
 def state(picture: Picture) -> str:
     """The state as a tree, with what the event changed."""
     assert picture.state is not None
-    return f"<b>State</b>{trees.changed(picture.changed)}{trees.tree(picture.state.value, picture.changed)}"
+    changed = trees.changed(picture.changed, max(picture.of, 1))
+    return f"<b>State</b>{changed}{trees.tree(picture.state.value, picture.changed)}"
 
 
 def events(picture: Picture) -> str:

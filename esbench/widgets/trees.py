@@ -44,15 +44,19 @@ def payload_tree(text: str | None, called: str) -> str:
     return f"{shown}<details><summary class='es-faint'>as recorded{more}</summary><code>{raw}</code></details>"
 
 
-def changed(changes: Iterable[Change]) -> str:
-    """Changes as a list, the first of them."""
+def changed(changes: Iterable[Change], events: int = 1) -> str:
+    """What so many events changed together, as a list of the first changes."""
     every = changes if isinstance(changes, Sequence) else list(changes)
     if not every:
-        return marks.note("this event changed nothing in the state")
+        return marks.note(f"{_these(events)} changed nothing in the state")
     lines = "".join(f"<li {_class(one)}>{_sign(one)} {marks.text(one)}</li>" for one in every[:_CHANGES])
     more = marks.note(f"{_CHANGES} of {len(every):,} changes") if len(every) > _CHANGES else ""
-    said = f"this event changed {len(every):,} {'value' if len(every) == 1 else 'values'}"
+    said = f"{_these(events)} changed {len(every):,} {'value' if len(every) == 1 else 'values'}"
     return f'<details><summary class="es-faint">{said}</summary><ul class="es-tree">{lines}</ul>{more}</details>'
+
+
+def _these(events: int) -> str:
+    return "this event" if events == 1 else f"these {events:,} events together"
 
 
 def _sign(change: Change) -> str:

@@ -69,6 +69,7 @@ class View(ipywidgets.VBox):  # type: ignore[misc]
             layout={"width": "auto", "align_self": "flex-start"},
         )
         self._code = ipywidgets.HTML(layout=_hidden())
+        self.code_words = "code"
         super().__init__(
             [
                 ipywidgets.HTML(marks.STYLE, layout={"display": "none"}),
@@ -172,6 +173,11 @@ class View(ipywidgets.VBox):  # type: ignore[misc]
         """Show an error in the widget: in words, never as a traceback."""
         self._paint_with(lambda: _set(self.faults, value=marks.fault(*_words(error))))
 
+    def name_code(self, words: str) -> None:
+        """Say whose code the button shows, where one view stands within another."""
+        self.code_words = words
+        self._code_toggled(self._toggle.value)
+
     # What a user of a widget uses.
 
     @property
@@ -231,7 +237,7 @@ class View(ipywidgets.VBox):  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001 (else nothing at all would be displayed)
             still, code = marks.fault(*_words(error)), ""
         told = _STOPPED if self._cut_short else "" if self.settled else marks.note(_BUSY)
-        return f'<div class="esbench">{marks.STYLE}{still}{self.faults.value}{told}{code}</div>'
+        return f'<div class="esbench">{marks.STYLE}{marks.pictured(still)}{self.faults.value}{told}{code}</div>'
 
     def _repr_mimebundle_(self, include: Iterable[str] = (), exclude: Iterable[str] = (), **_: Any) -> Any:
         bundle = super()._repr_mimebundle_(include=include, exclude=exclude)
@@ -287,7 +293,7 @@ class View(ipywidgets.VBox):  # type: ignore[misc]
             self.fault(error)
 
     def _code_toggled(self, on: bool) -> None:
-        self._toggle.description = "Hide code" if on else "Show code"
+        self._toggle.description = f"{'Hide' if on else 'Show'} {self.code_words}"
         self._code.value = f'<pre class="es-code">{_escaped(self.shown_code)}</pre>' if on else ""
         self._code.layout.display = "" if on else "none"
 

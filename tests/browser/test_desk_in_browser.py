@@ -69,7 +69,7 @@ def press(part, words):
     """Reach a button by its words, and press it by keyboard."""
     found = part.get_by_role("button", name=words).first
     found.focus()
-    found.press("Space")
+    found.press("Enter")
 
 
 @pytest.mark.parametrize("width", [1280, 800])

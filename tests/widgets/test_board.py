@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 
 import esbench as es
@@ -139,3 +140,15 @@ def test_lists_say_all_where_nothing_is_filtered(names):
     board.move(severity=None)
     assert board.wait()
     assert [each.label for each in (board.check, board.severity, board.type)] == ["all", "all", "all"]
+
+
+def test_a_gap_is_looked_at_where_the_first_state_stands_that_lacks_something(names):
+    report = names["report"]
+    gap = report.findings[report.findings["check"] == "version-gap"].iloc[0]
+    board = explore(report, names["stock"], names["inventory"], names=names, open=int(gap.name))
+    assert board.wait()
+    assert board.machine.wait()
+    expected = (gap["version"] if pd.isna(gap["to_version"]) else gap["to_version"]) + 1
+    assert board.machine.spec["version"] == expected
+    assert board.machine.picture.at == board.machine.picture.course.place(expected) > 0
+    assert f"version={expected})" in board.shown_code

@@ -206,7 +206,7 @@ def test_hostile_events_are_shown_escaped():
         assert machine.wait()
         assert machine.faults.value == ""
         page = plain_html(machine) + machine.to_html()
-        for wrong in ("<script", "<img", "<b>x", "notes <b>", "\u202e", "\0"):
+        for wrong in ("<script", "<img src=x", "<b>x", "notes <b>", "\u202e", "\0"):
             assert wrong not in page
         assert len(page) < 400_000
 

@@ -61,7 +61,6 @@ def test_edits_are_of_the_versions_on_screen_whatever_was_dropped_before():
 @pytest.mark.parametrize(
     ("version", "told"),
     [(9, "no event has version 9"), (2, "2 events claim version 2"), (3, "3 of a is dropped before")],
-,
 )
 def test_an_edit_that_means_no_one_event_is_refused_in_words(version, told):
     log = log_of([{"version": number, "data": "{}"} for number in (1, 2, 2, 3)])
