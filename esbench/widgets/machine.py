@@ -49,12 +49,11 @@ class TimeMachine(View):
         self.picker = Picker(self, log, self.visit)
         self.heading = ipywidgets.HTML()
         self.by = ipywidgets.ToggleButtons(
-            options=["version", "time"],
-            description="Over",
-            layout={"width": "230px"},
+            options=[("over versions", "version"), ("over time", "time")],
             tooltips=["step through versions", "move through time"],
+            layout={"width": "auto"},
+            style={"button_width": "108px"},
         )
-        self.by.style.button_width, self.by.style.description_width = "72px", "40px"
         self.slider = ipywidgets.IntSlider(
             readout=False, min=0, max=1, tooltip="version", layout={"width": "auto", "margin": "0 6px"}
         )
