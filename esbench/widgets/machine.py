@@ -50,10 +50,12 @@ class TimeMachine(View):
         self.heading = ipywidgets.HTML()
         self.by = ipywidgets.ToggleButtons(
             options=[("over versions", "version"), ("over time", "time")],
+            description="Slider",
             tooltips=["step through versions", "move through time"],
             layout={"width": "auto"},
-            style={"button_width": "108px"},
+            style={"button_width": "108px", "description_width": "48px"},
         )
+        self.by.add_class("es-inline")
         self.slider = ipywidgets.IntSlider(
             readout=False, min=0, max=1, tooltip="version", layout={"width": "auto", "margin": "0 6px"}
         )

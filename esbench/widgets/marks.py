@@ -17,6 +17,7 @@ STYLE = """<style>
 .esbench { line-height: 1.35; font-variant-numeric: tabular-nums; }
 .esbench .widget-html, .esbench .widget-html-content { line-height: 1.4; min-width: 0; }
 .esbench .widget-html > .widget-html-content { width: 100%; overflow-wrap: anywhere; }
+.esbench .es-inline { display: flex; align-items: center; }
 .esbench code, .esbench pre { font-family: var(--jp-code-font-family, monospace); font-size: .92em; }
 .esbench .es-faint { opacity: .72; }
 .esbench .es-tree, .esbench .es-tree ul { list-style: none; margin: 0; padding-left: 1.1em; }
