@@ -91,15 +91,17 @@ def test_a_killed_load_leaves_the_bench_as_it_was(tmp_path, batches, mode):
     moments = random.Random(17)
     killed = 0
     for _ in range(8):
-        if run_and_kill(bench, source, mode, moments.uniform(0, 1.2 * seconds)):
-            assert content(bench) == undisturbed
+        done = run_and_kill(bench, source, mode, moments.uniform(0, 1.2 * seconds))
+        found = content(bench)
+        # Killed just after its commit it had no time to say that it was done.
+        assert found == undisturbed if done else found in (before, undisturbed)
+        if found == undisturbed:
             with es.open(bench) as opened:  # so that the next round begins as this one did
                 opened.drop("orders")
                 if mode == "append":
                     opened.load(first, "orders")
         else:
             killed += 1
-            assert content(bench) == before
     assert killed >= 3, "nearly every load was done before it was killed: the test shows nothing"
 
     with es.open(bench) as opened:
