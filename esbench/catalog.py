@@ -155,6 +155,12 @@ def entry(con: duckdb.DuckDBPyConnection, name: str) -> Entry:
     return known[name]
 
 
+def batch(con: duckdb.DuckDBPyConnection, name: str) -> object:
+    """What no other load or batch of a log has, by which one knows whether it has changed; None where it is gone."""
+    text = "select events, epoch_us(created_at) from esbench.logs where name = $name"
+    return next(iter(con.execute(text, {"name": name}).fetchall()), None)
+
+
 def events_of(con: duckdb.DuckDBPyConnection, found: Entry) -> Events:
     """The events of a stored log."""
     without = f" exclude ({', '.join(LINEAGE)})" if found.derived else ""

@@ -32,6 +32,14 @@ _WIDEST: Final = 2**126
 Row = Sequence[Any]
 Read = Callable[[Row], Any]
 
+#: What a column of each type is called here, and which of its values are plain.
+_CLEAR: Final[Mapping[str, tuple[str, Callable[[Any], bool]]]] = {
+    "HUGEINT": ("integer", lambda value: type(value) is int and -_WIDEST < value < _WIDEST),
+    "DOUBLE": ("double", lambda value: type(value) is float and math.isfinite(value)),
+    "BOOLEAN": ("boolean", lambda value: type(value) is bool),
+    "VARCHAR": ("text", lambda value: type(value) is str and value.isascii() and "\0" not in value),
+}
+
 
 class Unclear(Exception):
     """The engine is to say it."""
@@ -207,56 +215,30 @@ class _Parser:
 
 
 def _column(place: int, kind: str) -> _Value:
-    if kind == "HUGEINT":
-
-        def whole(row: Row) -> Any:
-            value = row[place]
-            if value is not None and (type(value) is not int or not -_WIDEST < value < _WIDEST):
-                raise Unclear
-            return value
-
-        return _Value("integer", whole)
-    if kind == "DOUBLE":
-
-        def double(row: Row) -> Any:
-            value = row[place]
-            if value is not None and (type(value) is not float or not math.isfinite(value)):
-                raise Unclear
-            return value
-
-        return _Value("double", double)
-    if kind == "BOOLEAN":
-
-        def boolean(row: Row) -> Any:
-            value = row[place]
-            if value is not None and type(value) is not bool:
-                raise Unclear
-            return value
-
-        return _Value("boolean", boolean)
-    if kind == "VARCHAR":
-
-        def text(row: Row) -> Any:
-            value = row[place]
-            if value is not None and (type(value) is not str or not value.isascii() or "\0" in value):
-                raise Unclear
-            return value
-
-        return _Value("text", text)
+    if kind in _CLEAR:
+        called, clear = _CLEAR[kind]
+        return _Value(called, _read(place, clear))
     scale = re.fullmatch(r"DECIMAL\(38, (\d+)\)", kind)
     if scale is None or int(scale[1]) > 18:
         raise _Other
     places = int(scale[1])
 
-    def exact(row: Row) -> Any:
+    def exact(value: Any) -> bool:
+        return type(value) is Decimal and value.is_finite() and abs(value) <= 10**18 and _places(value) <= places
+
+    return _Value("decimal", _read(place, exact), places=places)
+
+
+def _read(place: int, clear: Callable[[Any], bool]) -> Read:
+    """A column's value in a row. Raises Unclear for one that is not plainly the same in Python and in the engine."""
+
+    def read(row: Row) -> Any:
         value = row[place]
-        if value is None:
-            return None
-        if type(value) is not Decimal or not value.is_finite() or abs(value) > 10**18 or _places(value) > places:
+        if value is not None and not clear(value):
             raise Unclear
         return value
 
-    return _Value("decimal", exact, places=places)
+    return read
 
 
 def _places(value: Decimal) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 import esbench as es
@@ -182,7 +183,7 @@ class MigrationDesk(View):
             self._lit = run
             panel.light(run)
             for name, decider in panel.deciders.items():
-                self.hear(decider, lambda accept, name=name: self._decided(name, accept))  # type: ignore[misc]
+                self.hear(decider, partial(self._decided, name))
         panel.fill(picture, run, self._accepted(run), self._below(picture, run))
         # Only now is it known what there is to accept, and to look at.
         wanted, self._wanted = self._wanted, None

@@ -43,7 +43,7 @@ class TimeMachine(View):
         self._kept = Kept()
         self._drawn: tuple[Any, ...] = ()
         judging = Line(self._busy)
-        self._lines = (*self._lines, judging)  # type: ignore[assignment]
+        self._lines = (*self._lines, judging)
         self._stands: int | None = None
         self._along: Picture | None = None
         self.picker = Picker(self, log, self.visit)

@@ -7,6 +7,7 @@ it, and never what was recorded later, in whatever order the versions came.
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Final
 
 import pandas as pd
@@ -34,8 +35,7 @@ def standing(log: Log, place: Place, course: Course, kept: Kept) -> Picture:
         if course.scale is None:
             raise EsbenchError(f"no event of {course.stream} has a recorded time, so there is no time to move through")
         place = replace(place, as_of=moment(course.scale.last).isoformat())
-    as_of = coordinate(version=place.version, as_of=place.as_of).as_of
-    assert as_of is not None
+    as_of = _instant(place)
     place = replace(place, as_of=place.as_of if isinstance(place.as_of, str) else as_of.isoformat())
     here = course.moment(microseconds(as_of))
     return Picture(place, course, course.of_moment(here), here, state=_state(log, place, course, kept, here))
@@ -54,8 +54,7 @@ def with_events(log: Log, picture: Picture, stretch: Stretch, kept: Kept) -> Pic
         picture = replace(picture, chart=_said(kept, stretch, words), cursor=picture.at - stretch.first)
     else:
         scale = course.scale
-        assert place.as_of is not None
-        time = microseconds(coordinate(as_of=place.as_of).as_of)  # type: ignore[arg-type]
+        time = microseconds(_instant(place))
         cursor = 0 if scale is None else min(max(time, scale.first), scale.last) - scale.first
         picture = replace(picture, chart=chart, cursor=cursor)
     if here < 0:
@@ -66,6 +65,13 @@ def with_events(log: Log, picture: Picture, stretch: Stretch, kept: Kept) -> Pic
 
 
 _BY_VERSION: Final = "The lines run over versions, not over time."
+
+
+def _instant(place: Place) -> datetime:
+    """The time of a place. Raises BadCoordinate."""
+    as_of = coordinate(version=place.version, as_of=place.as_of).as_of
+    assert as_of is not None
+    return as_of
 
 
 def _state(log: Log, place: Place, course: Course, kept: Kept, here: int) -> State:

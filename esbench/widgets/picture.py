@@ -111,10 +111,8 @@ class Kept:
 
     def get(self, key: Any, make: Callable[[], _T]) -> _T:
         """What is kept under a key, or else what ``make()`` gives."""
-        if key not in self._kept:
-            value = make()
-            while len(self._kept) >= _KEPT:
-                del self._kept[next(iter(self._kept))]
-            self._kept[key] = value
-        self._kept[key] = self._kept.pop(key)
-        return self._kept[key]  # type: ignore[no-any-return]
+        value: _T = self._kept.pop(key) if key in self._kept else make()
+        while len(self._kept) >= _KEPT:
+            del self._kept[next(iter(self._kept))]
+        self._kept[key] = value
+        return value

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from esbench.aggregate import Aggregate, covered
+from esbench.catalog import batch
 from esbench.errors import EsbenchError
 from esbench.fold.changes import changes
 from esbench.fold.python import initial_state
@@ -55,8 +56,7 @@ def _stamp(log: Log) -> object:
     if log.source.stored is None:
         return None
     with log.source.reading() as cursor:
-        text = "select events, epoch_us(created_at) from esbench.logs where name = $log"
-        return cursor.execute(text, {"log": log.source.stored.log}).fetchall()
+        return batch(cursor, log.source.stored.log)
 
 
 def _read(call: Call, log: Log, place: Place, kept: Kept) -> Picture:

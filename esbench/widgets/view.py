@@ -51,7 +51,7 @@ class View(ipywidgets.VBox):  # type: ignore[misc]
         self._painting = threading.local()
         self._lock = threading.RLock()
         self._views, self._tasks, self._asides = (Line(self._busy) for _ in range(3))
-        self._lines = (self._tasks, self._views, self._asides)
+        self._lines: tuple[Line, ...] = (self._tasks, self._views, self._asides)
         self._watching = threading.Lock()
         self._cut_short: dict[Line, Call] = {}
         self._own: set[str] = set()

@@ -8,9 +8,10 @@ import pytest
 
 import esbench as es
 from esbench.fold.changes import Change
-from esbench.widgets import course, explore
+from esbench.widgets import course
 from esbench.widgets.curves import Curves, label
 from tests.conftest import ROOT
+from tests.widgets.driving import opened, press
 from tests.widgets.hostile import failing, log_of, noting
 
 
@@ -20,18 +21,6 @@ def samples(monkeypatch):
     import aggregates
 
     return aggregates
-
-
-def opened(log, aggregate, **spec):
-    machine = explore(log, aggregate, names={"log": log, "aggregate": aggregate}, **spec)
-    assert machine.wait()
-    assert machine.faults.value == ""
-    return machine
-
-
-def press(machine, control):
-    control.click()
-    assert machine.wait()
 
 
 def counting(invariant=None) -> es.Aggregate:

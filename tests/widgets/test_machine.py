@@ -8,6 +8,7 @@ import esbench as es
 from esbench.errors import EsbenchError
 from esbench.widgets import explore
 from tests.conftest import ROOT
+from tests.widgets.driving import press
 from tests.widgets.hostile import HOSTILE, failing, log_of, noting, plain_html
 
 
@@ -33,11 +34,6 @@ def ran(machine, names):
     space = dict(names)
     exec("\n".join(lines), space)
     return eval(last, space)  # noqa: S307 (our own code)
-
-
-def press(machine, control):
-    control.click()
-    assert machine.wait()
 
 
 def test_it_opens_at_the_end_of_a_stream_and_steps_through_its_versions(names):

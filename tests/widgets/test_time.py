@@ -15,7 +15,7 @@ import esbench as es
 from esbench.errors import BadCoordinate
 from esbench.fold.changes import changes, leaves
 from esbench.fold.python import initial_state
-from esbench.widgets import explore, reading
+from esbench.widgets import reading
 from esbench.widgets.calls import Call
 from esbench.widgets.course import Scale, moment
 from esbench.widgets.curves import label, number
@@ -23,6 +23,7 @@ from esbench.widgets.picture import EVENTS, Kept, Place
 from tests import oracle, strategies
 from tests.checks.compare import aggregate_of, connect, events_of
 from tests.conftest import ROOT
+from tests.widgets.driving import opened, press
 from tests.widgets.hostile import log_of
 
 #: Pages of two versions, so that small streams have many; and one page of all.
@@ -68,18 +69,6 @@ def look(log, aggregate, kept=None, **place):
     """The picture of a place, without a widget."""
     call = Call(lambda _: None, lambda _: None, lambda _: None)
     return reading.read(call, log, Place(aggregate, **place), kept or Kept())
-
-
-def opened(log, aggregate, **spec):
-    machine = explore(log, aggregate, names={"log": log, "aggregate": aggregate}, **spec)
-    assert machine.wait()
-    assert machine.faults.value == ""
-    return machine
-
-
-def press(machine, control):
-    control.click()
-    assert machine.wait()
 
 
 def drag(machine, value):
